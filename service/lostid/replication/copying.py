@@ -1,0 +1,55 @@
+"""RELAY: how the registry's copy in Redis may move, and what proves that a reader may believe it.
+
+Redis decides nothing. Its head moves by compare-and-append alone; a head that is not on the ledger's chain is wiped
+(head first), refilled under a nonce, and gets its head back last. Any number of relays may do this at once.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+
+from lostid.replication.rules import Link, Position
+
+CHAIN_KEPT = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What Redis says of itself. ``position`` is None while it is empty or being filled; ``fill`` is the nonce of
+    the filler whose work is under way, "" for none."""
+
+    position: Position | None
+    fill: str = ""
+
+
+class Move(Enum):
+    APPEND = "append"  # the entries after Redis's head, one script each
+    IDLE = "idle"  # Redis is where the ledger is
+    REFILL = "refill"  # wipe with a nonce of our own, fill, finish
+
+
+def move(head: Head, on_chain: bool, ledger: Position) -> Move:
+    """What a relay does next. ``on_chain``: the ledger has Redis's position (and the 100,000 lines behind it).
+
+    A fill under way by another relay is overtaken, not waited for: its nonce is gone, its writes then do nothing.
+    (A shell may first give it time to get on; that changes nothing here.)"""
+    if head.position is None or not on_chain:
+        return Move.REFILL
+    return Move.APPEND if head.position.seq < ledger.seq else Move.IDLE
+
+
+def appends(head: Head, entry: Link) -> bool:
+    """The script's condition: Redis's head is exactly the entry's predecessor. It then writes every record of the
+    entry, the chain line and the head, or nothing."""
+    at = head.position
+    return at is not None and at.seq == entry.seq - 1 and at.hash == entry.prev
+
+
+def fills(head: Head, nonce: str) -> bool:
+    """The condition of a fill step and of the finishing step: the wipe that made room was ours, and the last."""
+    return nonce != "" and head.fill == nonce
+
+
+def proves(head: Head, chain: Mapping[int, bytes], reader: Position) -> bool:
+    """I5: the copy contains what the reader holds, so it is no older than the reader."""
+    return head.position is not None and chain.get(reader.seq) == reader.hash
