@@ -7,14 +7,7 @@ caller's own BOOTTIME in nanoseconds; two hosts' clocks are never compared, and 
 from dataclasses import dataclass
 from typing import Protocol
 
-
-@dataclass(frozen=True, slots=True)
-class Position:
-    """How far a copy is: the last entry it holds. A seq alone says nothing: after a failover with a lost tail
-    two different entries can have had the same number, so the chain hash always travels with it."""
-
-    seq: int
-    hash: bytes
+from lostid.domain.position import Position as Position  # one of the words below, shared with the rooms below
 
 
 class Link(Protocol):
