@@ -1,0 +1,1 @@
+"""The ledger: PostgreSQL, what happened, the truth."""

@@ -1,0 +1,66 @@
+"""The effects of entries on document keys: append-only, folded into records by the same pure function everywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from psycopg import Cursor
+
+from lostid.domain.covers import Action, Cover, CoverKind, Effect
+from lostid.domain.record import Record, fold
+from lostid.ledger.entries import Head
+from lostid.ledger.errors import translated
+from lostid.ledger.statement import AsyncConn, Conn, Rows, Statement
+
+_COLUMNS: Final = """
+    c.doc_key, c.seq, c.ordinal, c.action, c.report_id, c.kind, c.watermark, c.serial_tag, c.final, c.open_ended, c.reason, c.effective_ms
+"""
+
+# No row: this server does not have (seq, hash). One row of nulls: it has, and holds nothing on these keys.
+# One statement, one snapshot: the effects are those of a ledger that contains the entry.
+CONFIRM = Statement(
+    f"""
+    SELECT {_COLUMNS}
+      FROM (SELECT FROM entries WHERE seq = %(seq)s AND hash = %(hash)s) proof
+      LEFT JOIN covers c ON c.doc_key = ANY (%(keys)s)
+    """,
+    lambda rows: _grouped(rows) if rows else None,
+)
+
+EFFECTS_OF = Statement(
+    f"SELECT {_COLUMNS} FROM covers c WHERE c.doc_key = ANY (%(keys)s) AND c.seq <= coalesce(%(upto)s::bigint, c.seq)",
+    lambda rows: _grouped(rows),
+)
+
+Effects = dict[bytes, list[Effect]]
+
+
+def effect(row: tuple[object, ...]) -> Effect:
+    """One row of `covers`."""
+    key, seq, ordinal, action, report_id, kind, watermark, tag, final, open_ended, reason, effective_ms = row
+    cover = None
+    if kind is not None:
+        cover = Cover(CoverKind(kind), watermark, tag, final, open_ended, reason, effective_ms)  # type: ignore[arg-type]
+    return Effect(key, seq, ordinal, Action(action), report_id, cover)  # type: ignore[arg-type]
+
+
+def _grouped(rows: Rows) -> Effects:
+    effects: Effects = {}
+    for row in rows:
+        if row[0] is not None:
+            effects.setdefault(row[0], []).append(effect(row))
+    return effects
+
+
+async def effects_of(conn: AsyncConn, keys: Sequence[bytes], upto_seq: int | None = None) -> Effects:
+    """Keys that no entry touched are absent."""
+    return await EFFECTS_OF.arun(conn, {"keys": list(keys), "upto": upto_seq})
+
+
+async def confirm(conn: AsyncConn, keys: Sequence[bytes], seq: int, hash_: bytes) -> dict[bytes, Record] | None:
+    """The record of every key asked for (empty where there is none), proved to contain (seq, hash). None: not proved here."""
+    effects = await CONFIRM.arun(conn, {"keys": list(keys), "seq": seq, "hash": hash_})
+    if effects is None:
+        return None
+    return {key: fold(effects.get(key, ())) for key in keys}
