@@ -1,0 +1,82 @@
+"""The four secrets of a registry: 32 random bytes each, one file each, never in PostgreSQL or Redis.
+
+pepper   keys the document keys; whoever holds it and a copy of the registry can try numbers
+outer    keys the tokens, one layer further out, so that re-keying needs no numbers
+sealing  AES-GCM key over the tokens in the ledger
+signing  Ed25519 seed: receipts and checkpoints
+"""
+
+import os
+import secrets
+import stat
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+
+SIZE = 32
+
+
+class SecretsRefused(Exception):
+    """A secret is missing, malformed or open to others. The sentence says which, never what it holds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Secrets:
+    pepper: bytes = field(repr=False)
+    outer: bytes = field(repr=False)
+    sealing: bytes = field(repr=False)
+    signing: bytes = field(repr=False)
+
+
+NAMES = tuple(f.name for f in fields(Secrets))
+
+
+def load_or_make(directory: Path, make: bool) -> Secrets:
+    """Read the secrets; where `make` is given (the first start of an embedded registry), make those that are missing.
+
+    A start that was interrupted while it made them is completed by the next. Once there is a ledger, `make` must be
+    false: a new secret in the place of a lost one would only hide the loss.
+    """
+    if make:
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for name in NAMES:
+            path = directory / name
+            if not path.exists():
+                _write(path, secrets.token_bytes(SIZE))
+    return Secrets(*(_read(directory / name) for name in NAMES))
+
+
+def _write(path: Path, secret: bytes) -> None:
+    """Whole or not at all, also across a power cut: written aside, synced, then named (never over another file)."""
+    aside = path.with_name(f".{path.name}.new")
+    aside.unlink(missing_ok=True)
+    with os.fdopen(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as f:
+        f.write(secret.hex().encode() + b"\n")
+        f.flush()
+        os.fsync(f.fileno())
+    os.link(aside, path)
+    aside.unlink()
+    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        with path.open("rb") as f:
+            mode = os.fstat(f.fileno()).st_mode
+            text = f.read(4 * SIZE)
+    except FileNotFoundError:
+        raise SecretsRefused(f"the secret {path} is missing; restore it from your backup") from None
+    except OSError as e:
+        raise SecretsRefused(f"the secret {path} cannot be read: {e.strerror}") from None
+    if stat.S_IMODE(mode) & 0o077:
+        raise SecretsRefused(f"the secret {path} is open to other users; make it mode 0600")
+    try:
+        secret = bytes.fromhex(text.decode("ascii"))
+    except ValueError:
+        secret = b""
+    if len(secret) != SIZE:
+        raise SecretsRefused(f"the secret {path} is not {2 * SIZE} hexadecimal digits")
+    return secret
