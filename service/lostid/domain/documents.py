@@ -1,0 +1,52 @@
+"""The types of document: one row of rules each. What differs between types is data here, not branches elsewhere."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final, Literal
+
+InstanceField = Literal["valid_from", "issue_no", "card_serial"]
+
+RESIDENT_ID: Final = "cn.resident-id"
+RESIDENCE_PERMIT: Final = "cn.residence-permit"
+FOREIGN_PERMANENT_RESIDENT: Final = "cn.foreign-permanent-resident"
+DRIVING_LICENCE: Final = "cn.driving-licence"
+HK_MACAU_PERMIT: Final = "cn.hk-macau-permit"
+TAIWAN_PERMIT: Final = "cn.taiwan-permit"
+CN_PASSPORT: Final = "cn.passport"
+ICAO_PASSPORT: Final = "icao.passport"
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentType:
+    """One type: what tells its card instances apart, and whether it bears the 18-character number of the person."""
+
+    name: str
+    instance: InstanceField | None
+    """The field that tells one card from another; None where the number alone names the card."""
+    fields: tuple[str, ...]
+    """The instance fields that a document of this type may carry."""
+    bears_person_number: bool
+    """Whether the number may be the 18-character one (GB 11643), which a death covers under every type at once."""
+
+    @property
+    def ordered(self) -> bool:
+        """Whether instances have an order, so that a cover may reach through one of them."""
+        return self.instance in ("valid_from", "issue_no")
+
+
+TYPES: Final[Mapping[str, DocumentType]] = MappingProxyType(
+    {
+        row.name: row
+        for row in (
+            DocumentType(RESIDENT_ID, "valid_from", ("valid_from", "valid_until"), True),
+            DocumentType(RESIDENCE_PERMIT, "valid_from", ("valid_from",), True),
+            DocumentType(FOREIGN_PERMANENT_RESIDENT, "valid_from", ("valid_from",), True),
+            DocumentType(DRIVING_LICENCE, "card_serial", ("card_serial",), True),
+            DocumentType(HK_MACAU_PERMIT, "issue_no", ("issue_no",), False),
+            DocumentType(TAIWAN_PERMIT, "issue_no", ("issue_no",), False),
+            DocumentType(CN_PASSPORT, None, (), False),
+            DocumentType(ICAO_PASSPORT, None, (), False),
+        )
+    }
+)

@@ -1,0 +1,103 @@
+"""From a canonical number to the document key, in two keyed layers; and the keys derived for other purposes.
+
+token        = BLAKE2b-128(outer key,  environment, type, number; each length-prefixed)
+document key = BLAKE2b-128(pepper,     token)
+
+The pepper can be changed with the sealed tokens alone; the outer key never leaves the secrets directory. Every use of a
+key has a personalisation of its own (RFC 7693 section 2.5), so that no output serves for another purpose.
+"""
+
+from functools import partial
+from hashlib import blake2b
+from typing import Final
+
+from .canonical import Canonical
+
+ENVIRONMENTS: Final = ("live", "test", "canary")
+
+KEY_BYTES: Final = 16
+SERIAL_TAG_BYTES: Final = 8
+_SECRET_BYTES: Final = 32
+
+_token_hash = partial(blake2b, digest_size=16, person=b"lostid.token.1")
+_key_hash = partial(blake2b, digest_size=KEY_BYTES, person=b"lostid.dockey.1")
+_serial_hash = partial(blake2b, digest_size=SERIAL_TAG_BYTES, person=b"lostid.serial.1")
+_subkey_hash = partial(blake2b, digest_size=32, person=b"lostid.subkey.1")
+_check_hash = partial(blake2b, digest_size=16, person=b"lostid.check.1")
+_body_hash = partial(blake2b, digest_size=32, person=b"lostid.body.1")
+
+
+def _prefixed(text: str) -> bytes:
+    raw = text.encode("ascii")
+    return len(raw).to_bytes(2, "big") + raw
+
+
+def token(outer_key: bytes, env: str, type: str, number_material: str) -> bytes:
+    """The 16-byte token of a number in an environment."""
+    return _token_hash(_prefixed(env) + _prefixed(type) + _prefixed(number_material), key=outer_key).digest()
+
+
+def document_key(pepper: bytes, token: bytes) -> bytes:
+    """The 16-byte document key of a token: the only form in which a number leaves the process."""
+    return _key_hash(token, key=pepper).digest()
+
+
+def serial_tag(tag_key: bytes, key: bytes, serial: str) -> bytes:
+    """8 bytes that stand for a card's serial under one document key; the same serial under another key differs."""
+    return _serial_hash(key + serial.encode("ascii"), key=tag_key).digest()
+
+
+class Keyring:
+    """The secrets of a registry, and all that is made with them. Shows nothing of them when printed."""
+
+    def __init__(self, outer: bytes, pepper: bytes, sealing: bytes) -> None:
+        for name, secret in (("outer", outer), ("pepper", pepper), ("sealing", sealing)):
+            if len(secret) != _SECRET_BYTES:
+                raise ValueError(f"the {name} key must have {_SECRET_BYTES} bytes")
+        self._outer = outer
+        self._pepper = pepper
+        self.sealing = sealing
+        # A hash object that has taken in its key and prefix is copied for each number: half the cost of a new one.
+        self._pepper_hash = _key_hash(key=pepper)
+        self._prefixes = {env: {} for env in ENVIRONMENTS}  # type: dict[str, dict[str, blake2b]]
+        self.record_tag_key = self.subkey("record tags")
+        self.fingerprint_key = self.subkey("body fingerprints")
+        self.key_id = _check_hash(b"key id", key=self.subkey("key id")).digest()[:8]
+
+    def __repr__(self) -> str:
+        return f"<Keyring {self.key_id.hex()}>"
+
+    def token(self, env: str, canonical: Canonical) -> bytes:
+        type, material = canonical.material
+        prefixes = self._prefixes[env]
+        prefix = prefixes.get(type)
+        if prefix is None:
+            prefix = prefixes[type] = _token_hash(_prefixed(env) + _prefixed(type), key=self._outer)
+        made = prefix.copy()
+        made.update(_prefixed(material))
+        return made.digest()
+
+    def key_of_token(self, token: bytes) -> bytes:
+        made = self._pepper_hash.copy()
+        made.update(token)
+        return made.digest()
+
+    def key(self, env: str, canonical: Canonical) -> bytes:
+        """The document key of a document in an environment."""
+        return self.key_of_token(self.token(env, canonical))
+
+    def serial_tag(self, key: bytes, serial: str) -> bytes:
+        return serial_tag(self.record_tag_key, key, serial)
+
+    def subkey(self, purpose: str) -> bytes:
+        """32 bytes for one named purpose, from both secret layers: neither alone gives them."""
+        return _subkey_hash(_prefixed(purpose) + self._outer, key=self._pepper).digest()
+
+    def fingerprint(self, body: bytes) -> bytes:
+        """The keyed hash of a request's body (a plain one gives the number away: there are few numbers)."""
+        return _body_hash(body, key=self.fingerprint_key).digest()
+
+    def check_values(self) -> dict[str, str]:
+        """What the ledger keeps to know these secrets again; nothing of them can be learnt from it."""
+        secrets = {"outer": self._outer, "pepper": self._pepper, "sealing": self.sealing}
+        return {name: _check_hash(name.encode(), key=secret).hexdigest() for name, secret in secrets.items()}
