@@ -1,0 +1,42 @@
+"""Which bucket of Redis a record lies in. Many small hashes cost a third of the memory of as many keys."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from lostid.registry.keys import BUCKET
+
+MIN_BITS: Final = 8
+MAX_BITS: Final = 24
+FULL_AT_FILL: Final = 128
+"""Records in a bucket, at most on average, when the registry is filled: 64 to 128, doubling by doubling."""
+OVERFULL: Final = 200
+"""Records in a bucket on average from which the registry is filled anew with more buckets. Single buckets then hold
+about 270, which is why the server's hash-max-listpack-entries should not be below 256."""
+FIELD_END: Final = 12
+"""Where the field ends in the document key. 96 bits tell records apart; the tag in the record is over the whole key."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The first ``bits`` bits of a document key name its bucket."""
+
+    bits: int
+
+    def bucket(self, key: bytes) -> bytes:
+        return BUCKET + (int.from_bytes(key[:3]) >> (24 - self.bits)).to_bytes(3)
+
+    def field(self, key: bytes) -> bytes:
+        return key[self.bits // 8 : FIELD_END]
+
+
+def layout_for(count: int) -> Layout:
+    """The layout with which to fill in ``count`` records."""
+    bits = MIN_BITS
+    while count > FULL_AT_FILL << bits and bits < MAX_BITS:
+        bits += 1
+    return Layout(bits)
+
+
+def overfull(count: int, bits: int) -> bool:
+    """Is it time to fill the registry anew with more buckets?"""
+    return count > OVERFULL << bits and bits < MAX_BITS

@@ -1,0 +1,224 @@
+"""EXACT: the record of a document key, proved to be no older than the reader. Redis, else the ledger, else nothing.
+
+A miss in Redis is confirmed by the ledger, a record that is not what we wrote is read there instead, and where neither
+can prove that it holds the reader's entry there is no answer at all: `FreshnessUnproven`, never "clear".
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final
+
+from lostid.domain.instance import Instance
+from lostid.domain.packed import Packed, TamperedRecord, unpack
+from lostid.domain.position import Position
+from lostid.domain.record import Record
+from lostid.domain.status import Status, decide
+from lostid.registry.gather import Gatherer
+from lostid.registry.reader import Question, Reader, RegistryDown
+
+AT_ONCE: Final = 500
+"""Keys in one script: about half a millisecond of the server's time."""
+LEDGER_AT_ONCE: Final = 2
+LEDGER_TIMEOUT: Final = 2.0
+
+Confirm = Callable[[Sequence[bytes], Position], Awaitable[Mapping[bytes, Record] | None]]
+"""The ledger: the record of every key asked for (an empty one where there is none) from a server that holds the entry
+at the position; None if this one does not. Raises whatever it likes when it cannot be reached."""
+
+_log = logging.getLogger(__name__)
+
+
+class FreshnessUnproven(Exception):
+    """Neither Redis nor the ledger could show a record that contains what the reader holds: 503, never a guess."""
+
+
+class Source(Enum):
+    REGISTRY = "registry"
+    LEDGER = "ledger"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A record that contains everything up to the reader's position."""
+
+    record: Packed | Record
+    source: Source
+
+    def status(self, instance: Instance) -> Status:
+        return decide(self.record, instance)
+
+
+@dataclass(slots=True)
+class Counts:
+    """For the metrics. ``tampered`` is an alarm: somebody else writes to our Redis, or memory lies."""
+
+    from_registry: int = 0
+    from_ledger: int = 0
+    missed: int = 0  # not in Redis
+    lost: int = 0  # not in Redis, yet in force
+    tampered: int = 0
+    unproven: int = 0  # Redis did not hold the reader's entry
+    failed: int = 0  # Redis did not answer
+    refused: int = 0  # no answer from anywhere
+
+
+class _Ask:
+    """What one caller wants to know. Whether he still waits is seen only when there is something to tell him."""
+
+    __slots__ = ("answer", "at", "found", "keys", "missed")
+
+    def __init__(self, keys: Sequence[bytes], at: Position) -> None:
+        self.keys = keys
+        self.at = at
+        self.found: dict[bytes, Found] = {}
+        self.missed: list[bytes] = []  # Redis is no older than the asker, and has no record of these
+        self.answer: asyncio.Future[list[Found]] = asyncio.get_running_loop().create_future()
+
+    def open_keys(self) -> list[bytes]:
+        return [key for key in self.keys if key not in self.found]
+
+    def settle(self) -> bool:
+        """Tell the caller, if all is known."""
+        if self.open_keys():
+            return False
+        if not self.answer.done():
+            self.answer.set_result([self.found[key] for key in self.keys])
+        return True
+
+    def refuse(self, error: Exception) -> None:
+        if not self.answer.done():
+            self.answer.set_exception(error)
+
+
+class ExactLookup:
+    """One per worker. What is asked during one turn of the event loop goes to Redis in one command.
+
+    ``position`` is read when the question is asked, and must be what this worker's page says then: call `of` after the
+    lease was read and the filter was looked up in.
+    """
+
+    def __init__(self, reader: Reader, confirm: Confirm, position: Callable[[], Position], tag_key: bytes) -> None:
+        self.counts = Counts()
+        self._reader = reader
+        self._confirm = confirm
+        self._position = position
+        self._tag_key = tag_key
+        self._registry = Gatherer(self._ask_registry, at_once=1)
+        self._ledger = Gatherer(self._ask_ledger, at_once=LEDGER_AT_ONCE)
+        self._confirming: set[asyncio.Task[Mapping[bytes, Record] | None]] = set()
+
+    async def of(self, keys: Sequence[bytes]) -> list[Found]:
+        """What is found for each key, in order. Raises FreshnessUnproven for all of them if it is so for one."""
+        ask = _Ask(keys, self._position())
+        (self._ledger if self._reader.resting else self._registry).put(ask)
+        return await ask.answer
+
+    async def close(self) -> None:
+        await self._registry.close()
+        await self._ledger.close()
+        await self._reader.close()
+
+    async def _ask_registry(self, asks: list[_Ask]) -> None:
+        parts = [(at, together, part) for at, together in _by_position(asks) for part in _parts(_keys(together))]
+        try:
+            answers = await self._reader.read([Question(at, part) for at, _, part in parts])
+        except RegistryDown as error:
+            self.counts.failed += 1
+            _log.warning("redis did not answer, the ledger does: %s", error)
+        else:
+            for (_, together, part), values in zip(parts, answers, strict=True):
+                if values is None:
+                    self.counts.unproven += 1
+                else:
+                    self._take(together, dict(zip(part, values, strict=True)))
+        for ask in asks:
+            if not ask.settle():
+                self._ledger.put(ask)
+
+    def _take(self, asks: Iterable[_Ask], values: Mapping[bytes, bytes | None]) -> None:
+        """What Redis has proved. A miss never counts as an answer: a deleted record must not clear."""
+        found = {
+            key: Found(record, Source.REGISTRY) for key, value in values.items() if (record := self._opened(key, value))
+        }
+        self.counts.from_registry += len(found)
+        for ask in asks:
+            for key in ask.keys:
+                if key in found:
+                    ask.found[key] = found[key]
+                elif values.get(key, b"") is None:
+                    ask.missed.append(key)
+
+    def _opened(self, key: bytes, value: bytes | None) -> Packed | None:
+        if value is None:
+            self.counts.missed += 1
+            return None
+        try:
+            return unpack(value, key, self._tag_key)
+        except TamperedRecord as error:
+            self.counts.tampered += 1
+            self._reader.doubt(key)
+            _log.error("a record in redis is not what was written there (%s); the ledger answers", error)
+            return None
+
+    async def _ask_ledger(self, asks: list[_Ask]) -> None:
+        for at, together in _by_position(asks):
+            keys = list(dict.fromkeys(key for ask in together for key in ask.open_keys()))
+            try:
+                records = await self._confirmed(keys, at)
+                found = {key: Found(records[key], Source.LEDGER) for key in keys}
+            except Exception as error:  # whatever it was: nothing has been proved, and the caller must hear it
+                self.counts.refused += len(together)
+                unproven = FreshnessUnproven(f"{type(error).__name__}: {error}")
+                unproven.__cause__ = error
+                for ask in together:
+                    ask.refuse(unproven)
+                continue
+            self.counts.from_ledger += len(keys)
+            self._look_for_lost(together, records)
+            for ask in together:
+                ask.found = found | ask.found
+                ask.settle()
+
+    async def _confirmed(self, keys: Sequence[bytes], at: Position) -> Mapping[bytes, Record]:
+        """The ledger's records. A question that takes too long is left to itself: nothing cancels a database call."""
+        task = asyncio.ensure_future(self._confirm(keys, at))
+        self._confirming.add(task)
+        task.add_done_callback(self._confirmed_late)
+        done, _ = await asyncio.wait([task], timeout=LEDGER_TIMEOUT)
+        if not done:
+            raise TimeoutError("the ledger did not answer in time")
+        records = task.result()
+        if records is None:
+            raise LookupError("the ledger's server does not hold this host's last entry")
+        return records
+
+    def _confirmed_late(self, task: asyncio.Task[Mapping[bytes, Record] | None]) -> None:
+        self._confirming.discard(task)
+        if not task.cancelled():
+            task.exception()  # was told to the caller, or nobody waits for it any more
+
+    def _look_for_lost(self, asks: Iterable[_Ask], records: Mapping[bytes, Record]) -> None:
+        """In force, but Redis did not have it: have the relay look. (Or the report came in between, and is no loss.)"""
+        for key in {key for ask in asks for key in ask.missed}:
+            if records[key]:
+                self.counts.lost += 1
+                self._reader.doubt(key)
+
+
+def _by_position(asks: Iterable[_Ask]) -> Iterable[tuple[Position, list[_Ask]]]:
+    """A proof is for one position. Those asked in one turn nearly always share it."""
+    groups: dict[Position, list[_Ask]] = {}
+    for ask in asks:
+        groups.setdefault(ask.at, []).append(ask)
+    return groups.items()
+
+
+def _keys(asks: Iterable[_Ask]) -> list[bytes]:
+    return list(dict.fromkeys(key for ask in asks for key in ask.keys))
+
+
+def _parts(keys: list[bytes]) -> Iterable[list[bytes]]:
+    return (keys[start : start + AT_ONCE] for start in range(0, len(keys), AT_ONCE))

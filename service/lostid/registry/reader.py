@@ -1,0 +1,172 @@
+"""Reading records off Redis: one connection, one round trip at a time; a server that fails is left alone for a while.
+
+What comes back is proved or it is nothing: see scripts/lookup.lua.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import redis
+import redis.asyncio
+from redis.asyncio.connection import AbstractConnection
+
+from lostid.domain.position import Position
+from lostid.registry.buckets import MAX_BITS, MIN_BITS, Layout
+from lostid.registry.keys import CHAIN, DOUBT, HEAD
+from lostid.registry.scripts import Name, script
+
+TIMEOUT: Final = 0.25
+REST: Final = 0.5
+DOUBTS: Final = 1_000
+_TRIES: Final = 3  # one may find that the script is not loaded, one that the buckets are laid out otherwise
+
+Values = list[bytes | None]
+
+
+class RegistryDown(Exception):
+    """Redis did not answer, in time or at all, or answered what it never should."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """Records of document keys, to be believed only if Redis holds the entry at ``at``."""
+
+    at: Position
+    keys: Sequence[bytes]
+
+
+class Reader:
+    """One per worker; `read` must not be called again before it has returned (a Gatherer sees to that).
+
+    A connection on which anything went wrong is closed, so that no reply is ever taken for another question's.
+    """
+
+    def __init__(self, client: redis.asyncio.Redis, timeout: float = TIMEOUT, rest: float = REST) -> None:
+        self._connection: AbstractConnection = client.connection_pool.make_connection()  # type: ignore[no-untyped-call]
+        # `read` has one time limit for the whole exchange; one for each part as well would cost a task each.
+        self._connection.socket_timeout = None
+        self._timeout = timeout
+        self._rest = rest
+        self._layout = Layout(MIN_BITS)
+        self._probe: asyncio.Task[None] | None = None
+        self._doubts: set[bytes] = set()
+
+    @property
+    def resting(self) -> bool:
+        """Redis failed a moment ago and has not yet answered a probe: ask the ledger."""
+        return self._probe is not None
+
+    def doubt(self, key: bytes) -> None:
+        """Have the relay compare this record with the ledger. Goes with the next question; may be lost."""
+        if len(self._doubts) < DOUBTS:
+            self._doubts.add(key)
+
+    async def read(self, questions: Sequence[Question]) -> list[Values | None]:
+        """For each question the values of its keys (None: a miss), or None: not proved. Raises RegistryDown."""
+        if self.resting:
+            raise RegistryDown("left alone after a failure")
+        try:
+            async with asyncio.timeout(self._timeout):
+                return await self._ask(questions)
+        except (redis.RedisError, OSError, TimeoutError) as error:
+            await self._close()
+            self._probe = asyncio.create_task(self._probing())
+            raise RegistryDown(type(error).__name__) from error
+        except BaseException:
+            await self._close()
+            raise
+
+    async def _ask(self, questions: Sequence[Question]) -> list[Values | None]:
+        answers: list[Values | None] = [None] * len(questions)
+        pending = list(range(len(questions)))
+        for _ in range(_TRIES):
+            again, load = [], False
+            replies = await self._exchange([questions[number] for number in pending])
+            for number, reply in zip(pending, replies, strict=True):
+                if isinstance(reply, redis.exceptions.NoScriptError):
+                    load = True
+                    again.append(number)
+                elif not isinstance(reply, bytes):
+                    pass  # an error instead of an answer: not proved
+                elif reply[:1] == b"P":
+                    answers[number] = _values(reply, len(questions[number].keys))
+                elif reply[:1] == b"B" and self._lay_out(reply[1:]):
+                    again.append(number)
+            if not again:
+                break
+            if load:
+                await self._load()
+            pending = again
+        return answers
+
+    async def _exchange(self, questions: Sequence[Question]) -> list[object]:
+        """All questions in one write, and as many replies."""
+        connection = self._connection
+        commands = [self._lookup(question) for question in questions]
+        if self._doubts:
+            doubts, self._doubts = self._doubts, set()
+            commands.append(("EVAL", script(Name.DOUBT).text, 1, DOUBT, DOUBTS, *doubts))
+        await connection.send_packed_command(connection.pack_commands(commands))
+        replies: list[object] = []
+        for _ in commands:
+            try:
+                replies.append(await connection.read_response())
+            except redis.ResponseError as error:
+                replies.append(error)
+        return replies[: len(questions)]
+
+    def _lookup(self, question: Question) -> tuple[bytes | str | int, ...]:
+        layout, at = self._layout, question.at
+        buckets = [layout.bucket(key) for key in question.keys]
+        fields = b"".join([layout.field(key) for key in question.keys])
+        sha = script(Name.LOOKUP).sha
+        return ("EVALSHA_RO", sha, 2 + len(buckets), HEAD, CHAIN, *buckets, at.seq, at.hash, layout.bits, fields)
+
+    def _lay_out(self, bits: bytes) -> bool:
+        if not bits.isdigit() or int(bits) > MAX_BITS:
+            return False
+        self._layout = Layout(int(bits))
+        return True
+
+    async def _load(self) -> None:
+        await self._connection.send_command("SCRIPT", "LOAD", script(Name.LOOKUP).text)
+        await self._connection.read_response()
+
+    async def _probing(self) -> None:
+        """Ask for a sign of life now and then until there is one."""
+        while True:
+            await asyncio.sleep(self._rest)
+            try:
+                async with asyncio.timeout(self._timeout):
+                    await self._connection.send_command("PING")
+                    await self._connection.read_response()
+            except (redis.RedisError, OSError, TimeoutError):
+                await self._close()
+            else:
+                self._probe = None
+                return
+
+    async def _close(self) -> None:
+        """Without a farewell: replies may still be on their way. The next command opens it anew."""
+        await self._connection.disconnect(nowait=True)
+
+    async def close(self) -> None:
+        if self._probe is not None:
+            self._probe.cancel()
+            await asyncio.wait([self._probe])
+        await self._close()
+
+
+def _values(reply: bytes, count: int) -> Values:
+    """Takes apart what scripts/lookup.lua put together. Raises RegistryDown for anything else."""
+    values: Values = []
+    at = 1
+    for _ in range(count):
+        start = at + 2
+        at = start + int.from_bytes(reply[at:start])
+        values.append(reply[start:at] or None)
+    if at != len(reply):
+        raise redis.InvalidResponse("not the length that was said")
+    return values
