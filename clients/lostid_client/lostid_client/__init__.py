@@ -1,0 +1,40 @@
+"""Ask the lostid registry whether an identity document was reported, and report one."""
+
+from lostid_client.client import AsyncClient, Client
+from lostid_client.errors import (
+    Conflict,
+    FieldFault,
+    InvalidRequest,
+    LostidError,
+    NoAnswer,
+    NotAuthorised,
+    ReceiptRefused,
+    Refused,
+    UnknownOutcome,
+)
+from lostid_client.models import Answer, Document, Report, Withdrawal
+from lostid_client.receipts import verify_receipt
+from lostid_client.recheck import QueueFull, Recheck, RecheckQueue, WrongQueueKey
+
+__all__ = [
+    "Answer",
+    "AsyncClient",
+    "Client",
+    "Conflict",
+    "Document",
+    "FieldFault",
+    "InvalidRequest",
+    "LostidError",
+    "NoAnswer",
+    "NotAuthorised",
+    "QueueFull",
+    "ReceiptRefused",
+    "Recheck",
+    "RecheckQueue",
+    "Refused",
+    "Report",
+    "UnknownOutcome",
+    "Withdrawal",
+    "WrongQueueKey",
+    "verify_receipt",
+]

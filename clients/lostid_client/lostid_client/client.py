@@ -1,0 +1,224 @@
+"""`Client` and `AsyncClient`: two drivers of the same flows. Each call is bound once, from `calls`, with its types."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from types import TracebackType
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar
+
+import httpx
+
+from lostid_client import calls
+from lostid_client.calls import OnUnavailable, Session
+from lostid_client.errors import LostidError
+from lostid_client.flow import Clock, Flow, LineBroken, Pause, Reply, Send
+from lostid_client.recheck import RecheckQueue
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_CONNECT_S = 1.0
+
+
+def boot_clock() -> float:
+    """Seconds that never go back and do not stop while the machine sleeps (CLOCK_BOOTTIME where there is one)."""
+    source = getattr(time, "CLOCK_BOOTTIME", None)
+    return time.monotonic() if source is None else time.clock_gettime(source)
+
+
+def _bound(call: Callable[Concatenate[Session, P], Flow[T]]) -> Callable[Concatenate[Client, P], T]:
+    def method(self: Client, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return self._run(call(self.session, *args, **kwargs))
+
+    functools.update_wrapper(method, call)
+    return method
+
+
+def _bound_async(
+    call: Callable[Concatenate[Session, P], Flow[T]],
+) -> Callable[Concatenate[AsyncClient, P], Awaitable[T]]:
+    async def method(self: AsyncClient, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return await self._run(call(self.session, *args, **kwargs))
+
+    functools.update_wrapper(method, call)
+    return method
+
+
+class Client:
+    """A connection to the registry for threads: one instance may be shared.
+
+    Args:
+        url: where the registry is, e.g. ``https://lostid.example``.
+        key: the API key (``lid_live_...`` or ``lid_test_...``).
+        on_unavailable: what a check says when there is no answer; the caller decides, there is no default.
+        queue: where ``proceed_and_recheck`` keeps its checks; required for it.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        key: str,
+        *,
+        on_unavailable: OnUnavailable,
+        queue: RecheckQueue | None = None,
+        clock: Clock = boot_clock,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
+        self.session = _session(on_unavailable, queue, clock)
+        self._http = httpx.Client(base_url=url, headers=_headers(key), transport=transport)
+
+    check = _bound(calls.check)
+    check_many = _bound(calls.check_many)
+    ask_many = _bound(calls.ask_many)
+    report = _bound(calls.report)
+    withdraw = _bound(calls.withdraw)
+    approve = _bound(calls.approve)
+    history = _bound(calls.history)
+    as_of = _bound(calls.as_of)
+    jwks = _bound(calls.jwks)
+
+    def _run(self, flow: Flow[T]) -> T:
+        try:
+            step = next(flow)
+            while True:
+                if isinstance(step, Pause):
+                    time.sleep(step.seconds)
+                    step = flow.send(None)
+                    continue
+                try:
+                    reply = self._send(step)
+                except LineBroken as broken:
+                    step = flow.throw(broken)
+                else:
+                    step = flow.send(reply)
+        except StopIteration as done:
+            result: T = done.value
+            return result
+
+    def _send(self, send: Send) -> Reply:
+        end = self.session.clock() + send.timeout_s
+        try:
+            with self._http.stream(send.method, send.path, **_arguments(send)) as response:
+                # httpx bounds each read, not their sum: a server that drips must not hold the caller for ever.
+                content = bytearray()
+                for chunk in response.iter_bytes():
+                    content += chunk
+                    if self.session.clock() >= end:
+                        raise LineBroken("timeout")
+                return _reply(response, bytes(content))
+        except httpx.HTTPError as error:
+            raise _line_broken(error) from error
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class AsyncClient:
+    """A connection to the registry for asyncio; arguments as for `Client`."""
+
+    def __init__(
+        self,
+        url: str,
+        key: str,
+        *,
+        on_unavailable: OnUnavailable,
+        queue: RecheckQueue | None = None,
+        clock: Clock = boot_clock,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        self.session = _session(on_unavailable, queue, clock)
+        self._http = httpx.AsyncClient(base_url=url, headers=_headers(key), transport=transport)
+
+    check = _bound_async(calls.check)
+    check_many = _bound_async(calls.check_many)
+    ask_many = _bound_async(calls.ask_many)
+    report = _bound_async(calls.report)
+    withdraw = _bound_async(calls.withdraw)
+    approve = _bound_async(calls.approve)
+    history = _bound_async(calls.history)
+    as_of = _bound_async(calls.as_of)
+    jwks = _bound_async(calls.jwks)
+
+    async def _run(self, flow: Flow[T]) -> T:
+        try:
+            step = next(flow)
+            while True:
+                if isinstance(step, Pause):
+                    await asyncio.sleep(step.seconds)
+                    step = flow.send(None)
+                    continue
+                try:
+                    reply = await self._send(step)
+                except LineBroken as broken:
+                    step = flow.throw(broken)
+                else:
+                    step = flow.send(reply)
+        except StopIteration as done:
+            result: T = done.value
+            return result
+
+    async def _send(self, send: Send) -> Reply:
+        try:
+            async with asyncio.timeout(send.timeout_s):
+                response = await self._http.request(send.method, send.path, **_arguments(send))
+                return _reply(response, response.content)
+        except httpx.HTTPError as error:
+            raise _line_broken(error) from error
+        except TimeoutError as error:
+            raise LineBroken("timeout") from error
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+
+def _session(on_unavailable: OnUnavailable, queue: RecheckQueue | None, clock: Clock) -> Session:
+    if on_unavailable not in ("refuse", "ask_person", "proceed_and_recheck"):
+        raise LostidError("on_unavailable is refuse, ask_person or proceed_and_recheck")
+    if on_unavailable == "proceed_and_recheck" and queue is None:
+        raise LostidError("proceed_and_recheck needs a queue to keep its checks in")
+    return Session(on_unavailable, clock, queue)
+
+
+def _headers(key: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {key}", "Accept": "application/json"}
+
+
+def _arguments(send: Send) -> dict[str, Any]:
+    timeout = httpx.Timeout(send.timeout_s, connect=min(send.timeout_s, _CONNECT_S))
+    arguments: dict[str, Any] = {"headers": dict(send.headers), "params": send.params, "timeout": timeout}
+    if send.body is not None:
+        arguments["json"] = send.body
+    return arguments
+
+
+def _reply(response: httpx.Response, content: bytes) -> Reply:
+    try:
+        body = httpx.Response(200, content=content).json() if content else {}
+    except ValueError:  # a proxy's page in place of an answer
+        body = {}
+    return Reply(response.status_code, response.headers, body if isinstance(body, Mapping) else {})
+
+
+def _line_broken(error: httpx.HTTPError) -> LineBroken:
+    return LineBroken("timeout" if isinstance(error, httpx.TimeoutException) else "unreachable")
