@@ -1,0 +1,75 @@
+"""Wall time as answers show it. Nothing here decides about freshness: that is the lease's clock (filter.page)."""
+
+from __future__ import annotations
+
+import re
+import time
+from datetime import UTC, date, datetime, timedelta, tzinfo
+
+_REMEMBERED = 16
+_INSTANT = re.compile(
+    r"(\d{4}-\d{2}-\d{2})[Tt](\d{2}:\d{2}:\d{2})(?:\.(\d{1,9}))?(?:([Zz])|([+-](?:[01]\d|2[0-3]):[0-5]\d))", re.ASCII
+)
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
+
+
+def now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+class Clock:
+    """Formats instants, knows today in the registry's zone. Seconds are formatted once."""
+
+    def __init__(self, zone: tzinfo) -> None:
+        self.zone = zone
+        self._seconds: dict[int, str] = {}
+        self._today = date.min
+        self._until_ms = 0
+        self._from_ms = 1
+
+    def text(self, ms: int) -> str:
+        """RFC 3339, UTC, milliseconds."""
+        second, rest = divmod(ms, 1000)
+        prefix = self._seconds.get(second)
+        if prefix is None:
+            if len(self._seconds) >= _REMEMBERED:
+                self._seconds.clear()
+            moment = datetime.fromtimestamp(second, UTC)
+            prefix = self._seconds[second] = moment.strftime("%Y-%m-%dT%H:%M:%S.").rjust(20, "0")
+        return f"{prefix}{rest:03d}Z"
+
+    def today(self, ms: int) -> date:
+        """The day of an instant in the registry's zone."""
+        if not self._from_ms <= ms < self._until_ms:
+            day = datetime.fromtimestamp(ms / 1000, self.zone).date()
+            self._today = day
+            self._from_ms = _midnight_ms(day, self.zone)
+            self._until_ms = _midnight_ms(day + timedelta(days=1), self.zone)
+        return self._today
+
+
+def _midnight_ms(day: date, zone: tzinfo) -> int:
+    return int(datetime(day.year, day.month, day.day, tzinfo=zone).timestamp() * 1000)
+
+
+def parse_instant(text: str) -> datetime | None:
+    """RFC 3339 with an offset, to the microsecond. None for anything else."""
+    found = _INSTANT.fullmatch(text)
+    if found is None:
+        return None
+    day, clock, fraction, utc, offset = found.groups()
+    try:
+        return datetime.fromisoformat(
+            f"{day}T{clock}.{(fraction or '0')[:6].ljust(6, '0')}{'+00:00' if utc else offset}"
+        )
+    except ValueError:
+        return None
+
+
+def parse_instant_or_date(text: str) -> datetime | date | None:
+    if _DATE.fullmatch(text) is None:
+        return parse_instant(text)
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        return None

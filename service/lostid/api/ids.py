@@ -1,0 +1,62 @@
+"""Identifiers: the ones that are made here, and the forms that the callers' own must have."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+
+REFERENCE = re.compile(r"[A-Za-z0-9._:/-]{1,64}", re.ASCII)
+NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}", re.ASCII)
+REQUEST_ID = re.compile(rb"[A-Za-z0-9_-]{8,64}")
+IDEMPOTENCY_KEY = re.compile(rb"[\x21-\x7e]([\x20-\x7e]{0,253}[\x21-\x7e])?")
+REPORT_ID = re.compile(r"rpt_[0-9a-f]{32}")
+
+_RANDOM_BLOCK = 4096
+
+
+class Ids:
+    """Makes ids: a prefix, 48 bits of time (so that they sort), 80 bits of chance.
+
+    Random bytes are drawn in blocks: one system call for 409 ids."""
+
+    def __init__(self) -> None:
+        self._block = b""
+        self._at = _RANDOM_BLOCK
+
+    def new(self, prefix: str, now_ms: int) -> str:
+        at = self._at
+        if at + 10 > len(self._block):
+            self._block = os.urandom(_RANDOM_BLOCK)
+            at = 0
+        self._at = at + 10
+        return f"{prefix}{now_ms:012x}{self._block[at : at + 10].hex()}"
+
+    def request(self) -> str:
+        """An id for a request that brought none."""
+        return self.new("req_", time.time_ns() // 1_000_000)
+
+
+_SEPARATORS = str.maketrans("", "", " ._:/-")
+_WINDOW = re.compile(
+    r"(?=([1-9][0-9]{5}(?:18|19|20)[0-9]{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01])[0-9]{3}[0-9X]))"
+)
+_WEIGHTS = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2)
+_CHECK_DIGITS = "10X98765432"
+
+
+def reads_as_number(value: str) -> bool:
+    """Whether a person would read an 18-digit document number in the value.
+
+    Separators are dropped first, letters folded, and every place is tried: a number inside a longer run is a
+    number still. It has to have the shape of one throughout (area, birth date, GB 11643 check digit), since the
+    check digit alone would refuse one booking number in eleven."""
+    if len(value) < 18:
+        return False
+    run = value.translate(_SEPARATORS).upper()
+    return any(_check_digit_fits(window) for window in _WINDOW.findall(run))
+
+
+def _check_digit_fits(number: str) -> bool:
+    total = sum(weight * int(digit) for weight, digit in zip(_WEIGHTS, number, strict=False))
+    return _CHECK_DIGITS[total % 11] == number[17]

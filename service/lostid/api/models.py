@@ -1,0 +1,180 @@
+"""The bodies that callers send: their form, and nothing else. What a number or an instance may be is for the domain.
+
+These models refuse (with exact pointers), and describe themselves in openapi.json. The checks' hot path decodes
+with its own structs (`wire.py`) and comes here only to say what was wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, TypeVar
+
+from pydantic import MISSING, AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic_core import ErrorDetails, PydanticCustomError
+
+from lostid.api import ids
+from lostid.api.problems import FORM_CODES, Fault, Problem
+from lostid.domain.reasons import REASONS
+from lostid.domain.roles import PURPOSES
+
+MAX_BATCH = 1_000
+MAX_ALIASES = 8
+_MAX_FAULTS = 20
+
+
+def _no_number(value: str) -> str:
+    if ids.reads_as_number(value):
+        raise PydanticCustomError("contains_document_number", "reads as a document number")
+    return value
+
+
+def _one_of(known: Mapping[str, object] | tuple[str, ...]) -> Any:
+    def check(value: str) -> str:
+        if value not in known:
+            raise PydanticCustomError("value_invalid", "not in the list")
+        return value
+
+    return AfterValidator(check)
+
+
+def _whole(pattern: str) -> StringConstraints:
+    return StringConstraints(
+        pattern=rf"\A(?:{pattern})\z"
+    )  # the engine is Rust's: \z is the end, $ would allow a newline
+
+
+Reference = Annotated[str, _whole(ids.REFERENCE.pattern), AfterValidator(_no_number)]
+Name = Annotated[str, _whole(ids.NAME.pattern), AfterValidator(_no_number)]
+Purpose = Annotated[str, _one_of(PURPOSES), Field(json_schema_extra={"enum": list(PURPOSES)})]
+ReasonName = Annotated[str, _one_of(REASONS), Field(json_schema_extra={"enum": list(REASONS)})]
+Limit = Annotated[int, Field(ge=1, le=200)]
+Cursor = Annotated[str, _whole(r"[A-Za-z0-9_-]{1,128}")]
+
+
+class Body(BaseModel):
+    """A body or a part of one: no unknown field, no other type, null is a type of its own."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class Document(Body):
+    """A document as a caller names it."""
+
+    type: str
+    number: str
+    issuing_state: str | MISSING = MISSING
+    valid_from: str | MISSING = MISSING
+    valid_until: str | MISSING = MISSING
+    issue_no: int | MISSING = MISSING
+    card_serial: str | MISSING = MISSING
+
+
+class CheckRequest(Body):
+    document: Document
+    operator: Name
+    purpose: Purpose
+    reference: Reference | MISSING = MISSING
+    receipt: bool | MISSING = MISSING
+
+
+class BatchItem(Body):
+    document: Document
+    reference: Reference | MISSING = MISSING
+
+
+class BatchRequest(Body):
+    operator: Name
+    purpose: Purpose
+    receipt: bool | MISSING = MISSING
+    checks: Annotated[list[BatchItem], Field(min_length=1, max_length=MAX_BATCH)]
+
+
+class Alias(Body):
+    """The same card or person under another number."""
+
+    type: str
+    number: str
+    issuing_state: str | MISSING = MISSING
+
+
+class NewCard(Body):
+    """The good card: one of the three, the one that tells cards of the type apart."""
+
+    valid_from: str | MISSING = MISSING
+    issue_no: int | MISSING = MISSING
+    card_serial: str | MISSING = MISSING
+
+
+class ReportRequest(Body):
+    document: Document
+    reason: ReasonName
+    operator: Name
+    case_number: Reference
+    effective_at: str | MISSING = MISSING
+    replaced_by: NewCard | MISSING = MISSING
+    also_known_as: Annotated[list[Alias], Field(max_length=MAX_ALIASES)] | MISSING = MISSING
+
+
+class SearchRequest(Body):
+    """With a document: every report on it. Without: the organisation's own reports under the case number."""
+
+    operator: Name
+    case_number: Reference
+    document: Document | MISSING = MISSING
+    recorded_since: str | MISSING = MISSING
+    limit: Limit = 50
+    cursor: Cursor | MISSING = MISSING
+
+
+class HistoryRequest(Body):
+    operator: Name
+    case_number: Reference
+    document: Document
+    limit: Limit = 50
+    cursor: Cursor | MISSING = MISSING
+
+
+M = TypeVar("M", bound=BaseModel)
+
+
+def validated(model: type[M], value: object) -> M:
+    """The value as the model has it. Raises Problem invalid, which names every fault and repeats no value."""
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        details = error.errors(include_url=False, include_context=False, include_input=False)
+        raise Problem("invalid", [_fault(detail) for detail in details[:_MAX_FAULTS]]) from None
+
+
+def given(part: Body) -> dict[str, Any]:
+    """The fields that were sent."""
+    return part.model_dump()
+
+
+_FIELD_NAMES = frozenset(
+    name
+    for part in (Document, CheckRequest, BatchItem, BatchRequest, NewCard, ReportRequest, SearchRequest)
+    for name in part.model_fields
+)
+
+
+def _fault(detail: ErrorDetails) -> Fault:
+    kind, where = detail["type"], detail["loc"]
+    if kind in FORM_CODES:
+        code = kind
+    elif kind == "extra_forbidden":
+        code = "field_unknown"
+    elif kind == "missing":
+        code = "field_missing"
+    else:
+        code = "type_wrong" if kind.endswith("_type") else "value_invalid"
+    return Fault(_pointer(where), code)
+
+
+def _pointer(where: tuple[int | str, ...]) -> str:
+    """A JSON pointer. It stops where the caller's own names begin: a field's name may be a document number."""
+    steps = []
+    for step in where:
+        if isinstance(step, str) and step not in _FIELD_NAMES:
+            break
+        steps.append(f"/{step}")
+    return "".join(steps)

@@ -1,0 +1,87 @@
+"""Who asks: the API keys of the ledger, kept in memory by the SHA-256 of their secret.
+
+The cache is good for an answer only if it is no older than the page's auth_seq: a revocation goes through the same
+fence as a report, so after its receipt no host answers a revoked key."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from hashlib import sha256
+
+from lostid.ledger.apikeys import ApiKey, KeyTable
+
+SCHEME = b"bearer "
+LONGEST_SECRET = 256
+_NEVER = KeyTable(-1, {})
+
+Load = Callable[[], Awaitable[KeyTable]]
+
+
+class Refused(Exception):
+    """Nobody is admitted with this. `code` is one of key_missing, key_unknown, key_revoked."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+class KeyCache:
+    """One per worker. `load` reads all keys from the ledger; whatever it raises goes to those who wait for it."""
+
+    def __init__(self, load: Load, *, sandbox: bool) -> None:
+        self._load = load
+        self._sandbox = sandbox
+        self._table = _NEVER
+        self._loading: asyncio.Task[None] | None = None
+        self.seq = -1
+
+    @property
+    def loaded(self) -> bool:
+        return self.seq >= 0
+
+    def __len__(self) -> int:
+        return len(self._table.by_secret)
+
+    def find(self, authorization: bytes | None) -> ApiKey:
+        """The key that an Authorization header presents. Raises Refused."""
+        if not authorization or authorization[:7].lower() != SCHEME:
+            raise Refused("key_missing")
+        secret = authorization[7:].strip()
+        if not secret:
+            raise Refused("key_missing")
+        key = self._table.by_secret.get(sha256(secret).digest()) if len(secret) <= LONGEST_SECRET else None
+        if key is None or (key.env == "test" and not self._sandbox):
+            raise Refused("key_unknown")
+        if key.revoked_seq is not None:
+            raise Refused("key_revoked")
+        return key
+
+    async def refresh(self, at_least: int) -> bool:
+        """Load anew; true if the cache is then as new as asked for. Any number of callers share one load.
+
+        A load that was under way already may have begun before the entry that the caller has seen: it is waited for,
+        and only then another one begins."""
+        for _ in range(2):
+            if self._loading is None:
+                self._loading = asyncio.create_task(self._reload())
+                self._loading.add_done_callback(_heard)
+            await asyncio.shield(self._loading)
+            if self.seq >= at_least:
+                return True
+        return False
+
+    async def _reload(self) -> None:
+        try:
+            table = await self._load()
+            if table.seq >= self.seq:
+                self._table = table
+                self.seq = table.seq
+        finally:
+            self._loading = None
+
+
+def _heard(task: asyncio.Task[None]) -> None:
+    """Its failure went to those who waited, if they still did."""
+    if not task.cancelled():
+        task.exception()
