@@ -94,9 +94,9 @@ def dsn_at(sockets: Path, database: str = DATABASE) -> str:
     return f"postgresql:///{database}?host={sockets}&user={SUPERUSER}"
 
 
-def embedded_dsn(place: str) -> str:
+def embedded_dsn(place: str, database: str = DATABASE) -> str:
     """The ledger of a data directory, for commands beside its server."""
-    return dsn_at(sockets_path(place))
+    return dsn_at(sockets_path(place), database)
 
 
 def exists(data_dir: Path) -> bool:

@@ -1,0 +1,291 @@
+"""The supervisor: starts everything that one host runs, restarts what ends, and stops it in order.
+
+One process, one thread, no event loop: it blocks its signals and waits for the next one with a time limit. All that it
+starts ends with it, however it ends (PR_SET_PDEATHSIG is tied to this very thread).
+"""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+
+from lostid.engines import postgres, valkey
+from lostid.engines.procs import DataDirLock, living_in, spawn
+from lostid.filter.page import zero_lease
+from lostid.secrets import load_or_make
+from lostid.settings import Settings, private_dir
+from lostid.units import Unit
+
+SIGNALS = {signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
+BACKLOG = 2048
+WORKERS_LEAVE_S = 5.0
+OTHERS_LEAVE_S = 2.0
+SAY_EVERY_S = 15.0
+
+Engine = postgres.Postgres | valkey.Valkey
+
+
+class StartFailed(Exception):
+    """The server did not come up. `code` is the exit code of the command."""
+
+    def __init__(self, sentence: str, code: int = 3) -> None:
+        super().__init__(sentence)
+        self.code = code
+
+
+class Asked(BaseException):
+    """Somebody asked us to stop."""
+
+
+class Supervisor:
+    """Everything of one host, for as long as `run` runs."""
+
+    def __init__(self, settings: Settings, say: Callable[[str], None]) -> None:
+        """`say` gets a line for the operator whenever something ends that should not."""
+        self.settings = settings
+        self.say = say
+        self.engines: list[Unit] = []
+        self.others: list[Unit] = []  # replica and relay
+        self.workers: list[Unit] = []
+        self.listening: socket.socket | None = None
+
+    def run(self, on_ready: Callable[[str], None], task: str | None = None) -> int:
+        """Start, call `on_ready` with the URL, keep going until SIGTERM or SIGINT, stop in order.
+
+        `task`: a child that runs once, when all is ready.
+        Raises DataDirInUse, EngineRefused, SecretsRefused, StartFailed.
+        """
+        with DataDirLock(self.settings.data_dir):
+            before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+            try:
+                self._start()
+                on_ready(self.url)
+                if task is not None:
+                    self._task(task)
+                while True:
+                    self._turn(1.0)
+            except Asked:
+                return 0
+            finally:
+                self._stop()
+                signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+    @property
+    def url(self) -> str:
+        assert self.listening is not None  # noqa: S101  opened first
+        host, port = self.listening.getsockname()[:2]
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104  where we find ourselves
+        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+    # -- start ---------------------------------------------------------------------------------------------------------
+
+    def _start(self) -> None:
+        """Engines and Python children start at the same time; the children wait at a gate until the ledger is right."""
+        settings = self.settings
+        first = settings.embedded_postgres and not postgres.exists(settings.data_dir)
+        load_or_make(settings.secrets_path, make=first)
+        private_dir(settings.run_dir)
+        self.listening = _listen(settings.host, settings.port)
+
+        engines: list[Engine] = []
+        urls = {}
+        if settings.embedded_postgres:
+            engines.append(pg := postgres.prepare(settings.data_dir, settings.place))
+            urls["database_url"] = pg.dsn
+        if settings.embedded_valkey:
+            engines.append(vk := valkey.prepare(settings.data_dir, settings.place))
+            urls["redis_url"] = vk.url
+        for engine in engines:
+            vacant = partial(_nobody_in, engine)
+            self.engines.append(Unit(engine.name, engine.start, engine.stops_with, vacant))
+            self.engines[-1].start()
+
+        self.environment = {k: v for k, v in os.environ.items() if not k.startswith("LOSTID_")}
+        self.environment |= settings.model_copy(update=urls).environment()
+        self._start_children(engines)
+
+    def _start_children(self, engines: Sequence[Engine]) -> None:
+        prepare_gate, gate = _Gate(), _Gate()
+        prepare = self._spawn("_prepare", gate=prepare_gate)
+        for role in ("replica", "relay"):
+            unit = Unit(role, partial(self._spawn, f"_{role}"), (signal.SIGTERM, OTHERS_LEAVE_S))
+            unit.child = self._spawn(f"_{role}", gate=gate)
+            self.others.append(unit)
+        for number in range(1, self.settings.workers + 1):
+            unit = Unit(f"worker {number}", self._start_worker, (signal.SIGTERM, WORKERS_LEAVE_S))
+            unit.child = self._spawn("_worker", gate=gate)
+            self.workers.append(unit)
+
+        for engine, unit in zip(engines, self.engines, strict=True):
+            self._until(lambda e=engine, u=unit: _up(e, u), unit)  # type: ignore[misc]  # bound at once
+        prepare_gate.open(1)
+        self._until(lambda: prepare.poll() is not None)
+        if prepare.returncode != 0:
+            raise StartFailed("", prepare.returncode if prepare.returncode > 0 else 3)  # it has said why itself
+        zero_lease(self.settings.run_dir)
+        gate.open(len(self.others) + len(self.workers))
+        for unit in (*self.others, *self.workers):
+            unit.began = time.monotonic()
+        self._until_ready()
+
+    def _spawn(self, role: str, gate: "_Gate | None" = None) -> subprocess.Popen[bytes]:
+        argv = [sys.executable, "-P", "-m", "lostid", role]  # -P: nothing is imported from where we happen to stand
+        fds = []
+        if role == "_worker" and self.listening is not None:
+            fds.append(self.listening.fileno())
+            argv += ["--fd", str(fds[-1])]
+        if gate is not None:
+            fds.append(gate.entrance)
+            argv += ["--gate", str(gate.entrance)]
+        return spawn(argv, death=signal.SIGKILL, env=self.environment, pass_fds=fds)
+
+    def _start_worker(self) -> subprocess.Popen[bytes]:
+        zero_lease(self.settings.run_dir)
+        return self._spawn("_worker")
+
+    def _task(self, role: str) -> None:
+        task = self._spawn(role)
+        try:
+            self._until(lambda: task.poll() is not None, restart=True)
+        finally:
+            _end_all([Unit(role, lambda: task, (signal.SIGTERM, 1.0), child=task)])
+        if task.returncode != 0:
+            raise StartFailed(f"{role} ended with exit code {task.returncode}")
+
+    def _until_ready(self) -> None:
+        said = time.monotonic()
+
+        def ready() -> bool:
+            nonlocal said
+            if time.monotonic() - said > SAY_EVERY_S:
+                said = time.monotonic()
+                self.say(f"not ready yet; {self.url}/readyz says what is missing")
+            return _is_ready(self.url)
+
+        self._until(ready, restart=True)
+
+    # -- run -----------------------------------------------------------------------------------------------------------
+
+    def _until(self, done: Callable[[], bool], needed: Unit | None = None, *, restart: bool = False) -> None:
+        while not done():
+            if restart:
+                self._turn(0.02)
+                continue
+            self._wait(0.01)
+            for unit in (*self.engines, *self.others, *self.workers):
+                if not unit.alive:
+                    raise StartFailed(f"{unit.name} ended while starting{_last_words(self.settings, unit)}")
+
+    def _turn(self, seconds: float) -> None:
+        """Wait for a signal or the time, then put right what has ended."""
+        units = (*self.engines, *self.others, *self.workers)
+        if any(unit.child is None for unit in units):
+            seconds = min(seconds, 0.05)
+        self._wait(seconds)
+        for unit in units:
+            code = unit.reap()
+            if code is not None:
+                self.say(f"{unit.name} ended ({_how(code)}); starting it again")
+            unit.start_if_due()
+
+    def _wait(self, seconds: float) -> None:
+        found = signal.sigtimedwait(SIGNALS, seconds)
+        if found is not None and found.si_signo in (signal.SIGTERM, signal.SIGINT):
+            raise Asked
+
+    # -- stop ----------------------------------------------------------------------------------------------------------
+
+    def _stop(self) -> None:
+        """Workers finish what they began, the replica leaves the ledger's hosts, then the engines save and end."""
+        if self.listening is not None:
+            self.listening.close()
+        for units in (self.workers, self.others, self.engines):
+            _end_all(units)
+
+
+class _Gate:
+    """A pipe through which one byte lets one child pass."""
+
+    def __init__(self) -> None:
+        self.entrance, self._exit = os.pipe()
+
+    def open(self, children: int) -> None:
+        os.write(self._exit, b"." * children)
+        os.close(self.entrance)
+        os.close(self._exit)
+
+
+def _end_all(units: Iterable[Unit]) -> None:
+    """Ask all of them, wait for all of them, kill what is left. A second ^C is taken as impatience."""
+    left = [unit for unit in units if unit.alive]
+    for unit in left:
+        assert unit.child is not None  # noqa: S101  alive
+        unit.child.send_signal(unit.stops_with[0])
+    until = time.monotonic() + max((unit.stops_with[1] for unit in left), default=0.0)
+    while (left := [unit for unit in left if unit.alive]) and time.monotonic() < until:
+        found = signal.sigtimedwait(SIGNALS, 0.05)
+        if found is not None and found.si_signo in (signal.SIGTERM, signal.SIGINT):
+            break
+    for unit in left:
+        assert unit.child is not None  # noqa: S101  alive
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(unit.child.pid, signal.SIGKILL)
+        unit.child.wait()
+
+
+def _listen(host: str, port: int, seconds: float = 1.0) -> socket.socket:
+    """The listening socket, made once, inherited by workers. Those of a server just killed may hold it for a moment."""
+    until = time.monotonic() + seconds
+    family, kind, proto, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[
+        0
+    ]
+    while True:
+        listening = socket.socket(family, kind, proto)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listening.bind(address)
+            listening.listen(BACKLOG)
+            return listening
+        except OSError as e:
+            listening.close()
+            if time.monotonic() >= until:
+                raise StartFailed(f"cannot listen on {host} port {port}: {e.strerror}", 2) from None
+            time.sleep(0.05)
+
+
+def _nobody_in(engine: Engine) -> bool:
+    return not living_in(engine.data)
+
+
+def _up(engine: Engine, unit: Unit) -> bool:
+    return unit.child is not None and engine.ready(unit.child)
+
+
+def _is_ready(url: str) -> bool:
+    """Whether /readyz says 200. By hand: an HTTP library would cost the supervisor more than its own code."""
+    host, _, port = url.removeprefix("http://").rpartition(":")
+    try:
+        with socket.create_connection((host.strip("[]"), int(port)), 1.0) as s:
+            s.settimeout(1.0)
+            s.sendall(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            return s.recv(64).startswith(b"HTTP/1.1 200 ")
+    except OSError:
+        return False
+
+
+def _how(code: int) -> str:
+    return f"exit code {code}" if code >= 0 else signal.Signals(-code).name
+
+
+def _last_words(settings: Settings, unit: Unit) -> str:
+    log = settings.data_dir / "log" / f"{unit.name}.log"
+    try:
+        lines = log.read_text(errors="replace").splitlines()
+    except OSError:
+        return ""
+    return f"; the last lines of {log}:\n" + "\n".join(lines[-5:])
