@@ -1,7 +1,7 @@
 """API keys: 256 random bits, shown once; the ledger keeps their SHA-256 and what they may do.
 
-Creating and revoking are entries (kind `key.created`, `key.revoked`) in the transaction of the row, so every host learns
-of them through the fence (the page's auth_seq).
+Creating and revoking are entries (kind `key.created`, `key.revoked`) in the transaction of the row, so every host
+learns of them through the fence (the page's auth_seq).
 """
 
 from __future__ import annotations
@@ -10,9 +10,11 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
+from typing import Any
 
-from lostid.ledger.entries import Appended
-from lostid.ledger.statement import AsyncConn
+from lostid.ledger import entries
+from lostid.ledger.entries import Appended, Draft
+from lostid.ledger.statement import AsyncConn, Rows, Statement
 
 PREFIX = {"live": "lid_live_", "test": "lid_test_"}
 
@@ -62,15 +64,93 @@ def secret_hash(secret: str) -> bytes:
     return sha256(secret.encode()).digest()
 
 
+CREATE = Statement(
+    f"""
+    WITH moved AS ({entries.MOVE_HEAD} RETURNING {entries.PLACE}), {entries.WRITE_ENTRY}, made AS (
+        INSERT INTO api_keys (id, secret_sha256, env, org, station, operator, roles, purposes, reasons, rate,
+                              created_seq)
+        SELECT %(id)s, %(secret_sha256)s, %(env)s, %(org)s, %(station)s, %(operator)s, %(roles)s, %(purposes)s,
+               %(reasons)s, %(rate)s, seq
+          FROM moved
+    )
+    {entries.REPLY}
+    """,
+    lambda rows: Appended(*rows[0][:4]),
+    writes=True,
+)
+
+# Two at once: the second waits for the row, finds it revoked, and moves nothing.
+REVOKE = Statement(
+    f"""
+    WITH chosen AS MATERIALIZED (
+        SELECT id FROM api_keys WHERE id = %(id)s AND revoked_seq IS NULL FOR UPDATE
+    ), moved AS (
+        {entries.MOVE_HEAD} FROM chosen RETURNING {entries.PLACE}
+    ), {entries.WRITE_ENTRY}, revoked AS (
+        UPDATE api_keys SET revoked_seq = moved.seq FROM moved WHERE id = %(id)s
+    )
+    {entries.REPLY}
+    """,
+    lambda rows: Appended(*rows[0][:4]) if rows else None,
+    writes=True,
+)
+
+REVOKED = Statement(
+    """
+    SELECT e.seq, e.prev, e.hash, e.recorded_ms
+      FROM api_keys k JOIN entries e ON e.seq = k.revoked_seq
+     WHERE k.id = %(id)s
+    """,
+    lambda rows: Appended(*rows[0]) if rows else None,
+)
+
+LOAD_ALL = Statement(
+    """
+    SELECT h.seq, k.id, k.slot, k.secret_sha256, k.env, k.org, k.station, k.operator,
+           k.roles, k.purposes, k.reasons, k.rate, k.created_seq, k.revoked_seq
+      FROM head h LEFT JOIN api_keys k ON true
+     ORDER BY k.slot
+    """,
+    lambda rows: _table(rows),
+)
+
+
+def _table(rows: Rows) -> KeyTable:
+    keys = (_api_key(row[1:]) for row in rows if row[1] is not None)
+    return KeyTable(rows[0][0], {key.secret_sha256: key for key in keys})
+
+
+def _api_key(row: tuple[Any, ...]) -> ApiKey:
+    roles, purposes, reasons = (frozenset(names) for names in row[7:10])
+    return ApiKey(*row[:7], roles, purposes, reasons, *row[10:])
+
+
 async def create(conn: AsyncConn, id_: str, new: NewKey) -> tuple[str, Appended]:
     """(the secret, the entry). The only time the secret is seen."""
-    raise NotImplementedError
+    secret = new_secret(new.env)
+    hashed = secret_hash(secret)
+    told = {
+        "env": new.env,
+        "org": new.org,
+        "station": new.station,
+        "operator": new.operator,
+        "roles": list(new.roles),
+        "purposes": list(new.purposes),
+        "reasons": list(new.reasons),
+        "rate": new.rate,
+    }
+    # The secret has 256 random bits, so its plain hash may stand in the log: a row that was changed by hand shows.
+    draft = Draft("key.created", id_, {**told, "secret_sha256": hashed.hex()})
+    appended = await CREATE.arun(conn, {**entries.append_params(draft), **told, "secret_sha256": hashed})
+    return secret, appended
 
 
 async def revoke(conn: AsyncConn, id_: str) -> Appended | None:
     """None: there is no such key. Revoking twice gives the first entry again."""
-    raise NotImplementedError
+    params = {**entries.append_params(Draft("key.revoked", id_)), "id": id_}
+    return await REVOKE.arun(conn, params) or await REVOKED.arun(conn, {"id": id_})
 
 
 async def load_all(conn: AsyncConn) -> KeyTable:
-    raise NotImplementedError
+    """In one snapshot: a table with `seq` at or above a key's entry knows of that entry."""
+    return await LOAD_ALL.arun(conn)

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Final
-
-from psycopg import Cursor
 
 from lostid.domain.covers import Action, Cover, CoverKind, Effect
 from lostid.domain.record import Record, fold
-from lostid.ledger.entries import Head
-from lostid.ledger.errors import translated
-from lostid.ledger.statement import AsyncConn, Conn, Rows, Statement
+from lostid.ledger.statement import AsyncConn, Rows, Statement
 
 _COLUMNS: Final = """
-    c.doc_key, c.seq, c.ordinal, c.action, c.report_id, c.kind, c.watermark, c.serial_tag, c.final, c.open_ended, c.reason, c.effective_ms
+    c.doc_key, c.seq, c.ordinal, c.action, c.report_id,
+    c.kind, c.watermark, c.serial_tag, c.final, c.open_ended, c.reason, c.effective_ms
 """
 
 # No row: this server does not have (seq, hash). One row of nulls: it has, and holds nothing on these keys.
@@ -59,7 +56,8 @@ async def effects_of(conn: AsyncConn, keys: Sequence[bytes], upto_seq: int | Non
 
 
 async def confirm(conn: AsyncConn, keys: Sequence[bytes], seq: int, hash_: bytes) -> dict[bytes, Record] | None:
-    """The record of every key asked for (empty where there is none), proved to contain (seq, hash). None: not proved here."""
+    """The record of every key asked for (empty where there is none), from a ledger that contains (seq, hash). None: it
+    does not."""
     effects = await CONFIRM.arun(conn, {"keys": list(keys), "seq": seq, "hash": hash_})
     if effects is None:
         return None

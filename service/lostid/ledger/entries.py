@@ -1,12 +1,11 @@
 """Entries: immutable, numbered without a gap, each carrying the hash of the one before.
 
 A body is canonical JSON with its version, and holds everything the entry says, its effects on document keys included;
-the chain hash covers it. The table `covers` is made *from* the body, in the same statement, and so cannot differ from it.
+the chain hash covers it. The table `covers` is made *from* the body, in the same statement, and so cannot differ.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -14,7 +13,7 @@ from typing import Any, Final
 
 from lostid.domain.covers import Effect
 from lostid.ledger import bodies
-from lostid.ledger.statement import AsyncConn, Conn, Params, Rows, Statement
+from lostid.ledger.statement import AsyncConn, Conn, Params, Statement
 
 CHANNEL: Final = "lostid_entry"  # NOTIFY on every append; it only wakes
 _AUTH_KINDS: Final = ("key.", "station.", "operator.")
@@ -95,24 +94,30 @@ MOVE_HEAD: Final = """
            SELECT head.seq + 1, head.hash, stamp.ms,
                   sha256('lostid.entry.v1'::bytea || '\\x00'::bytea || head.hash
                          || int8send(head.seq + 1) || int8send(stamp.ms) || %(body)s::bytea)
-             FROM (SELECT greatest(head.recorded_ms, floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint) AS ms) stamp)
+             FROM (SELECT greatest(head.recorded_ms, floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint) AS ms
+                  ) stamp)
 """
+PLACE: Final = "head.seq, head.prev, head.hash, head.recorded_ms"
 # What follows from a moved head, in the same statement: the line itself, its effects, its sealed tokens.
 WRITE_ENTRY: Final = """
     line AS (
         INSERT INTO entries (seq, prev, hash, recorded_ms, kind, id, body)
         SELECT seq, prev, hash, recorded_ms, %(kind)s, %(id)s, %(body)s::bytea FROM moved
     ), effects AS (
-        INSERT INTO covers (doc_key, seq, ordinal, action, report_id, kind, watermark, serial_tag, final, open_ended, reason, effective_ms)
+        INSERT INTO covers (doc_key, seq, ordinal, action, report_id,
+                            kind, watermark, serial_tag, final, open_ended, reason, effective_ms)
         SELECT decode(e.key, 'hex'), moved.seq, e.ordinal - 1, e.action, e.report_id,
                e.cover, e.watermark, decode(e.serial_tag, 'hex'), e.final, e.open_ended, e.reason, e.effective_ms
-          FROM moved, ROWS FROM (jsonb_to_recordset(convert_from(%(body)s::bytea, 'UTF8')::jsonb -> 'effects') AS (
-                   key text, action int2, report_id text, cover int2, watermark int4, serial_tag text,
-                   final bool, open_ended bool, reason text, effective_ms int8)) WITH ORDINALITY
-               AS e (key, action, report_id, cover, watermark, serial_tag, final, open_ended, reason, effective_ms, ordinal)
+          FROM moved, ROWS FROM (
+                   jsonb_to_recordset(convert_from(%(body)s::bytea, 'UTF8')::jsonb -> 'effects') AS (
+                       key text, action int2, report_id text, cover int2, watermark int4, serial_tag text,
+                       final bool, open_ended bool, reason text, effective_ms int8)
+               ) WITH ORDINALITY AS e (key, action, report_id, cover, watermark, serial_tag,
+                                       final, open_ended, reason, effective_ms, ordinal)
     ), tokens AS (
         INSERT INTO sealed_tokens (doc_key, sealed)
-        SELECT t.doc_key, t.sealed FROM moved, unnest(%(sealed_keys)s::bytea[], %(sealed)s::bytea[]) AS t (doc_key, sealed)
+        SELECT t.doc_key, t.sealed
+          FROM moved, unnest(%(sealed_keys)s::bytea[], %(sealed)s::bytea[]) AS t (doc_key, sealed)
             ON CONFLICT (doc_key) DO NOTHING
     )
 """
@@ -122,7 +127,7 @@ REPLY: Final = f"SELECT seq, prev, hash, recorded_ms, pg_notify('{CHANNEL}', seq
 HEAD = Statement("SELECT seq, hash, recorded_ms FROM head", lambda rows: Head(*rows[0]))
 
 APPEND = Statement(
-    f"WITH moved AS ({MOVE_HEAD} RETURNING seq, prev, hash, recorded_ms), {WRITE_ENTRY} {REPLY}",
+    f"WITH moved AS ({MOVE_HEAD} RETURNING {PLACE}), {WRITE_ENTRY} {REPLY}",
     lambda rows: Appended(*rows[0][:4]),
     writes=True,
 )
@@ -167,7 +172,7 @@ def append_params(draft: Draft) -> Params:
 
 
 async def append(conn: AsyncConn, draft: Draft) -> Appended:
-    """The next entry, in the caller's transaction (or one of its own). Locks the head: make it the last step before COMMIT."""
+    """The next entry, in the caller's transaction or one of its own. It locks the head: the last step before COMMIT."""
     return await APPEND.arun(conn, append_params(draft))
 
 

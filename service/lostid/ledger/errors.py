@@ -4,6 +4,7 @@
     |- LedgerDown      nothing was done; trying again is safe
     |- LedgerUnknown   a write that may or may not have been committed
     |- LedgerFault     the ledger refused what should have been right: a mistake here, or damage there
+       |- LedgerConflict    a unique key is taken
     StartRefused       this server must not start on this ledger; has a code and a sentence for the operator
 
 psycopg's exceptions end at this room's door: ``statement``, ``pool`` and ``journal`` translate them where they enter.
@@ -32,6 +33,14 @@ class LedgerUnknown(LedgerError):
 
 class LedgerFault(LedgerError):
     """An answer that no retry will mend."""
+
+
+class LedgerConflict(LedgerFault):
+    """A unique key is taken. Whoever inserts and expects that catches it."""
+
+    def __init__(self, text: str, constraint: str | None) -> None:
+        super().__init__(text)
+        self.constraint = constraint
 
 
 class StartRefused(Exception):
@@ -74,6 +83,8 @@ def translate(error: psycopg.Error, *, writing: bool) -> LedgerError:
         return LedgerDown(_named(error))
     if state.startswith(_CUT_OFF):
         return LedgerUnknown(_named(error)) if writing else LedgerDown(_named(error))
+    if state == "23505":
+        return LedgerConflict(_named(error), error.diag.constraint_name)
     return LedgerFault(_named(error))
 
 

@@ -27,7 +27,7 @@ class LeaseTerms:
 
 @dataclass(frozen=True, slots=True)
 class FenceState:
-    """`has_entry`: the server that answered has (k, hash); only then do the counts say anything. `behind`: hosts below k."""
+    """`has_entry`: the server that answered has (k, hash); only then do the counts say anything. `behind`: below k."""
 
     has_entry: bool
     hosts: int

@@ -1,4 +1,4 @@
-"""Reads of what is in the registry (search, history) are rationed per operator and day, and journalled before they are answered."""
+"""Search and history: rationed per operator and day, and journalled before they are answered."""
 
 from __future__ import annotations
 

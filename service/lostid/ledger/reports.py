@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from lostid.domain.covers import Effect
+from lostid.ledger.entries import Draft
 from lostid.ledger.statement import AsyncConn, Params, Rows, Statement
 
 
@@ -25,9 +27,9 @@ class NewReport:
     effective_ms: int
     covers: Mapping[str, Any]
 
-    def facts(self) -> dict[str, Any]:
-        """The part of the entry's body that says who reported what."""
-        return {
+    def draft(self, effects: Sequence[Effect], sealed: Mapping[bytes, bytes]) -> Draft:
+        """Its entry. Who reported what stands in the body; the row is made from there."""
+        facts = {
             "env": self.env,
             "org": self.org,
             "station": self.station,
@@ -37,8 +39,9 @@ class NewReport:
             "case_number": self.case_number,
             "reason": self.reason,
             "effective_ms": self.effective_ms,
-            "covers": self.covers,
+            "covers": dict(self.covers),
         }
+        return Draft("report", self.id, facts, effects, sealed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +82,8 @@ class Place:
 START: Final = Place(0, "")
 
 _COLUMNS: Final = """
-    r.id, r.seq, r.env, r.org, r.station, r.operator, r.key_id, r.type, r.case_number, r.reason, r.effective_ms, r.covers,
-    r.recorded_ms, r.in_force_ms, r.visibility, r.withdrawn_seq
+    r.id, r.seq, r.env, r.org, r.station, r.operator, r.key_id, r.type, r.case_number, r.reason, r.effective_ms,
+    r.covers, r.recorded_ms, r.in_force_ms, r.visibility, r.withdrawn_seq
 """
 
 
@@ -132,3 +135,27 @@ async def by_case(
     return await BY_CASE.arun(conn, {**params, "seq": after.seq, "id": after.id, "limit": limit})
 
 
+UNSETTLED = Statement(
+    "SELECT DISTINCT seq FROM reports WHERE in_force_ms IS NULL ORDER BY seq LIMIT %(limit)s",
+    lambda rows: [int(row[0]) for row in rows],
+)
+
+SETTLE = Statement(
+    """
+    UPDATE reports SET in_force_ms = floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint
+     WHERE seq = ANY (%(seqs)s) AND in_force_ms IS NULL RETURNING id
+    """,
+    len,
+    writes=True,
+)
+
+
+async def unsettled(conn: AsyncConn, limit: int = 100) -> list[int]:
+    """Entries whose reports are `recorded` and perhaps forgotten: their writer died before the answer."""
+    return await UNSETTLED.arun(conn, {"limit": limit})
+
+
+async def settle(conn: AsyncConn, seqs: Sequence[int]) -> int:
+    """Note reports as in force; how many. Only for entries that the caller received from `unsettled` at least L_w ago
+    by its own monotonic clock: every lease from before them has ended by then."""
+    return await SETTLE.arun(conn, {"seqs": list(seqs)})

@@ -1,4 +1,4 @@
-"""A statement: SQL, and how its rows become the reply. Written once, run by the workers (async) and by the replica and relay (sync)."""
+"""A statement: SQL, and how its rows become the reply. Written once, run by the workers (async) and the shells (sync)."""
 
 from __future__ import annotations
 
