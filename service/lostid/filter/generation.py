@@ -97,6 +97,8 @@ class Generation:
 
     def complete(self, position: Position) -> None:
         """Everything up to `position` is in; readers may map this file from now on."""
+        self.bloom.bits_set = self.bloom.popcount()
+        self._count()
         self.counters.note(position)
         self.counters.state = State.COMPLETE
 

@@ -24,7 +24,7 @@ MAGIC: Final = b"lostid:F"
 FORMAT: Final = 1
 
 # magic, format, slices, capacity, error rate, bits per slice, gen, key id, boot id
-_FIXED: Final = struct.Struct("<8sIIQdQQ16s16s")
+_FIXED: Final = struct.Struct("<8sIIQdQQ8s16s")
 _DIGEST: Final = struct.Struct("<8s")
 _STATE, _COUNT, _BITS_SET, _SEQ, _HASH, _CHECK = 32, 33, 34, 35, slice(36, 40), 40  # words from the start of the file
 _WORDS4: Final = struct.Struct("<4Q")

@@ -41,7 +41,7 @@ class Slot:
     MAGIC = 0
     FORMAT = 1
     BOOT_ID = slice(2, 4)
-    KEY_ID = slice(4, 6)
+    KEY_ID = 4
     LEASE_UNTIL = 8
     GEN = 9
     SEQLOCK = 10
@@ -84,6 +84,7 @@ class PageHeld(Exception):
 
 _FOUR: Final = struct.Struct("<4Q")
 _TWO: Final = struct.Struct("<2Q")
+_ONE: Final = struct.Struct("<Q")
 
 
 def boottime_ns() -> int:
@@ -238,7 +239,9 @@ class PageWriter:
 
     def close(self) -> None:
         """Give up the lock. For tests and for an orderly end; a kill does the same."""
-        os.close(self._lock)
+        if self._lock >= 0:
+            os.close(self._lock)
+        self._lock = -1
 
     def __enter__(self) -> Self:
         return self
@@ -261,7 +264,7 @@ def _is_ours(slots: memoryview, key_id: bytes, boot: bytes) -> bool:
     return (
         slots[Slot.MAGIC] == MAGIC
         and slots[Slot.FORMAT] == FORMAT
-        and slots[Slot.KEY_ID].tobytes() == key_id
+        and slots[Slot.KEY_ID] == _ONE.unpack(key_id)[0]
         and slots[Slot.BOOT_ID].tobytes() == boot
     )
 
@@ -273,7 +276,7 @@ def _make(path: Path, key_id: bytes, boot: bytes) -> memoryview:
     slots = memoryview(raw).cast("Q")
     slots[Slot.MAGIC], slots[Slot.FORMAT] = MAGIC, FORMAT
     slots[Slot.BOOT_ID] = memoryview(boot).cast("Q")
-    slots[Slot.KEY_ID] = memoryview(key_id).cast("Q")
+    slots[Slot.KEY_ID] = _ONE.unpack(key_id)[0]
     fresh.touch(mode=0o600)
     fresh.write_bytes(raw)
     fresh.replace(path)

@@ -49,7 +49,7 @@ class FilterView:
     def _take_page(self) -> None:
         self.page = PageReader(self._run_dir, self._key_id, self._boot)
         self.slots = self.page.slots
-        self._gen = 0
+        self._gen = -1  # equals no generation's number: the first look-up maps one
         self._contains: Contains = _no_filter
 
     def _follow(self) -> Contains:
@@ -70,4 +70,4 @@ class FilterView:
 
 
 def _no_filter(key: bytes) -> bool:
-    raise Unproven("no filter is loaded")
+    raise Unproven("no filter is mapped")

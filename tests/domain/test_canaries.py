@@ -1,0 +1,23 @@
+"""The canary documents are documents like any other, save that nobody can touch them."""
+
+from dataclasses import replace
+from datetime import date
+
+from lostid.domain.canaries import CANARIES, canary_keys
+from lostid.domain.canonical import canonicalise
+from lostid.domain.keys import Keyring
+
+KEYRING = Keyring(outer=b"o" * 32, pepper=b"p" * 32, sealing=b"s" * 32)
+
+
+def test_canonical():
+    """Each is the canonical form of itself."""
+    for canary in CANARIES:
+        assert replace(canonicalise(canary.type, canary.number, None, date(2026, 1, 1)), birth=None) == canary
+
+
+def test_apart():
+    """Their keys are those of nobody's document: the environment is part of the key."""
+    live = {KEYRING.key(env, canary) for canary in CANARIES for env in ("live", "test")}
+    assert live.isdisjoint(canary_keys(KEYRING))
+    assert len(set(canary_keys(KEYRING))) == len(CANARIES)

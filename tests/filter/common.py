@@ -1,0 +1,3 @@
+"""What the tests of this room share."""
+
+KEY_ID = b"key id 1"
