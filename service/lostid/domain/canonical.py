@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from datetime import date
 from typing import Final
 
-from . import gb11643
-from .documents import (
+from lostid.domain import gb11643
+from lostid.domain.documents import (
     CN_PASSPORT,
     DRIVING_LICENCE,
     FOREIGN_PERMANENT_RESIDENT,
@@ -21,7 +21,7 @@ from .documents import (
     RESIDENT_ID,
     TAIWAN_PERMIT,
 )
-from .errors import Refusal
+from lostid.domain.errors import Refusal
 
 FIRST_GENERATION: Final = "first_generation_number"
 
@@ -77,12 +77,12 @@ def plain(text: str) -> str | None:
 
 
 def _plain(number: str) -> str:
-    short = number if len(number) <= WRITING_LIMIT else number[:WRITING_LIMIT]
-    text = plain(short)
+    if len(number) > WRITING_LIMIT:
+        # All of it is ASCII (known without looking), but no more than the limit is read.
+        raise _length() if number.isascii() and plain(number[:WRITING_LIMIT]) is not None else _characters()
+    text = plain(number)
     if text is None:
         raise _characters()
-    if short is not number:
-        raise _length() if number.isascii() else _characters()
     return text
 
 
@@ -99,9 +99,9 @@ def _length() -> Refusal:
 
 def _person_number(type: str, text: str, today: date) -> Canonical:
     """The 18-character number under the type that its lead decides."""
-    if not gb11643.has_shape(text) or gb11643.type_of(text) is None:
-        raise _person_number_fault(text)
     expected = gb11643.type_of(text)
+    if expected is None or not gb11643.has_shape(text):
+        raise _person_number_fault(text)
     if expected != type:
         raise Refusal("type_mismatch", "/type", expected)
     return _checked(type, text, today)
@@ -210,7 +210,7 @@ def _driving_licence(type: str, text: str, today: date) -> Canonical:
 
 _CN_PASSPORT: Final = re.compile(r"[A-Z][A-Z0-9][0-9]{7}").fullmatch
 _CN_PASSPORT_SO_FAR: Final = re.compile(r"|[A-Z]{1,2}[0-9]*").fullmatch
-_STATE: Final = re.compile(r"([A-Za-z]{1,3})<*").fullmatch
+_STATE: Final = re.compile(r"([A-Za-z]{1,3})<{0,2}").fullmatch
 
 
 def _cn_passport(type: str, text: str, today: date) -> Canonical:
@@ -221,7 +221,7 @@ def _cn_passport(type: str, text: str, today: date) -> Canonical:
 
 def _issuing_state(state: str | None) -> str:
     """The three-letter code. ICAO 9303-3 section 5: Germany is D in the machine-readable zone, filled up with `<`."""
-    match = _STATE(state) if state is not None and len(state) <= 3 else None
+    match = None if state is None else _STATE(state)
     code = "" if match is None else match[1].upper()
     if code == "D":
         code = "DEU"

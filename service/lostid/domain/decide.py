@@ -5,14 +5,14 @@ from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from typing import Final
 
-from . import gb11643
-from .canonical import Canonical
-from .covers import Action, Cover, CoverKind, Effect
-from .documents import TYPES, DocumentType
-from .errors import Refusal
-from .instance import Instance, day_number, day_of, instance_of
-from .keys import serial_tag
-from .reasons import REASONS, Reason
+from lostid.domain import gb11643
+from lostid.domain.canonical import Canonical
+from lostid.domain.covers import Action, Cover, CoverKind, Effect
+from lostid.domain.documents import DRIVING_LICENCE, TYPES, DocumentType
+from lostid.domain.errors import Refusal
+from lostid.domain.instance import MISSING, Instance, day_number, day_of, instance_of
+from lostid.domain.keys import serial_tag
+from lostid.domain.reasons import REASONS, Reason
 
 # How far ahead of the server's clock an instant may be and still count as now.
 _CLOCK_SKEW_MS: Final = 5 * 60 * 1000
@@ -107,19 +107,27 @@ def decide_report(
 ) -> tuple[tuple[tuple[Canonical, ReportDecision], ...], dict[str, object]]:
     """A whole report: every document it covers (own number, `also_known_as`, all types after a death), and `covers`.
 
-    No document comes twice. The instance counts for an alias whose cards are told apart by the same field; a count
-    appended to the alias's own number goes before it.
+    No document comes twice. A refusal of an alias points at the alias.
     """
-    rest = {"reason": reason, "effective_at": effective_at, "zone": zone, "today": today, "now_ms": now_ms}
-    own = decide_cover(canonical, instance, replaced_by=replaced_by, **rest)  # type: ignore[arg-type]
+
+    def decided_for(document: Canonical, named: Instance, new: Mapping[str, object] | None) -> ReportDecision:
+        return decide_cover(
+            document,
+            named,
+            reason=reason,
+            effective_at=effective_at,
+            replaced_by=new,
+            zone=zone,
+            today=today,
+            now_ms=now_ms,
+        )
+
+    own = decided_for(canonical, instance, replaced_by)
     decided = [(canonical, own)]
     for place, alias in enumerate(aliases):
-        same = TYPES[alias.type].instance == TYPES[canonical.type].instance
-        known = instance if same and alias.issue_no is None else Instance(issue_no=alias.issue_no)
         try:
-            decided.append(
-                (alias, decide_cover(alias, known, replaced_by=replaced_by if same else None, **rest))  # type: ignore[arg-type]
-            )
+            named, new = _carried_over(canonical, instance, replaced_by, alias, reason)
+            decided.append((alias, decided_for(alias, named, new)))
         except Refusal as refusal:
             raise Refusal(refusal.code, f"/also_known_as/{place}", refusal.expected) from None
     documents: dict[tuple[str, str], tuple[Canonical, ReportDecision]] = {}
@@ -129,6 +137,25 @@ def decide_report(
             documents.setdefault(under.material, (under, decision))
     types = list(dict.fromkeys(document.type for document, _ in documents.values()))
     return tuple(documents.values()), {**own.covers_json, "types": types}
+
+
+def _carried_over(
+    canonical: Canonical,
+    instance: Instance,
+    replaced_by: Mapping[str, object] | None,
+    alias: Canonical,
+    reason: str,
+) -> tuple[Instance, Mapping[str, object] | None]:
+    """The instance and the new card as they stand for an alias; a count appended to the alias's number goes first.
+
+    A named card is no card of an alias whose cards are told apart by something else: dropping the name would cover
+    cards that nobody reported. A death covers every card in any case.
+    """
+    if TYPES[alias.type].instance == TYPES[canonical.type].instance:
+        return instance if alias.issue_no is None else Instance(issue_no=alias.issue_no), replaced_by
+    if reason != _DECEASED and (replaced_by is not None or instance != MISSING):
+        raise Refusal("instance_not_applicable", "/type")
+    return Instance(issue_no=alias.issue_no), None
 
 
 def _named(row: DocumentType, instance: Instance) -> Instance | None:
@@ -172,9 +199,7 @@ def _require_instance(row: DocumentType, rule: Reason, named: Instance | None) -
         raise Refusal("instance_required", f"/{row.instance}")
 
 
-def _when(
-    effective_at: datetime | date | None, canonical: Canonical, zone: tzinfo, today: date, now_ms: int
-) -> _When:
+def _when(effective_at: datetime | date | None, canonical: Canonical, zone: tzinfo, today: date, now_ms: int) -> _When:
     """The instant and its day in the registry's zone; a date stands for its first moment there."""
     if effective_at is None:
         return _When(now_ms, today)
@@ -236,9 +261,7 @@ def _shown(row: DocumentType, kind: CoverKind, watermark: int | None, serial: st
 
 def _types_of_person(canonical: Canonical) -> tuple[str, ...]:
     """Every type that can carry the same 18-character number. Other numbers belong to their own document only."""
-    if not TYPES[canonical.type].bears_person_number or not gb11643.has_shape(canonical.number):
+    if not gb11643.has_shape(canonical.number):
         return (canonical.type,)
     by_lead = gb11643.type_of(canonical.number)
-    return tuple(
-        name for name, row in TYPES.items() if row.bears_person_number and row.name in (by_lead, "cn.driving-licence")
-    )
+    return tuple(name for name in TYPES if name in (by_lead, DRIVING_LICENCE))

@@ -19,15 +19,13 @@ ICAO_PASSPORT: Final = "icao.passport"
 
 @dataclass(frozen=True, slots=True)
 class DocumentType:
-    """One type: what tells its card instances apart, and whether it bears the 18-character number of the person."""
+    """One type: what tells its cards apart. (The syntax of its numbers is in `canonical.py`.)"""
 
     name: str
     instance: InstanceField | None
     """The field that tells one card from another; None where the number alone names the card."""
     fields: tuple[str, ...]
     """The instance fields that a document of this type may carry."""
-    bears_person_number: bool
-    """Whether the number may be the 18-character one (GB 11643), which a death covers under every type at once."""
 
     @property
     def ordered(self) -> bool:
@@ -39,14 +37,14 @@ TYPES: Final[Mapping[str, DocumentType]] = MappingProxyType(
     {
         row.name: row
         for row in (
-            DocumentType(RESIDENT_ID, "valid_from", ("valid_from", "valid_until"), True),
-            DocumentType(RESIDENCE_PERMIT, "valid_from", ("valid_from",), True),
-            DocumentType(FOREIGN_PERMANENT_RESIDENT, "valid_from", ("valid_from",), True),
-            DocumentType(DRIVING_LICENCE, "card_serial", ("card_serial",), True),
-            DocumentType(HK_MACAU_PERMIT, "issue_no", ("issue_no",), False),
-            DocumentType(TAIWAN_PERMIT, "issue_no", ("issue_no",), False),
-            DocumentType(CN_PASSPORT, None, (), False),
-            DocumentType(ICAO_PASSPORT, None, (), False),
+            DocumentType(RESIDENT_ID, "valid_from", ("valid_from", "valid_until")),
+            DocumentType(RESIDENCE_PERMIT, "valid_from", ("valid_from",)),
+            DocumentType(FOREIGN_PERMANENT_RESIDENT, "valid_from", ("valid_from",)),
+            DocumentType(DRIVING_LICENCE, "card_serial", ("card_serial",)),
+            DocumentType(HK_MACAU_PERMIT, "issue_no", ("issue_no",)),
+            DocumentType(TAIWAN_PERMIT, "issue_no", ("issue_no",)),
+            DocumentType(CN_PASSPORT, None, ()),
+            DocumentType(ICAO_PASSPORT, None, ()),
         )
     }
 )

@@ -12,11 +12,11 @@ from dataclasses import dataclass, replace
 from datetime import date
 from typing import Final
 
-from .canonical import Canonical, plain
-from .documents import TYPES
-from .errors import Refusal
-from .keys import serial_tag
-from .terms import issue_days
+from lostid.domain.canonical import Canonical, plain
+from lostid.domain.documents import TYPES
+from lostid.domain.errors import Refusal
+from lostid.domain.keys import serial_tag
+from lostid.domain.terms import issue_days
 
 _DAY_ZERO: Final = date(1980, 1, 1).toordinal()
 LAST_DAY: Final = 0xFFFF
@@ -30,7 +30,8 @@ _ISSUE_NUMBERS: Final = range(100)
 
 def day_number(day: date) -> int:
     """Days since 1980-01-01, clamped to 16 bits: 0 stands for that day and all before it."""
-    return min(max(day.toordinal() - _DAY_ZERO, 0), LAST_DAY)
+    number = day.toordinal() - _DAY_ZERO
+    return number if 0 <= number <= LAST_DAY else (0 if number < 0 else LAST_DAY)
 
 
 def day_of(number: int) -> date:
@@ -67,18 +68,18 @@ def instance_of(fields: Mapping[str, object], canonical: Canonical, today: date)
 
     A field of another type is refused before any value is looked at.
     """
-    given = {name: value for name in _FIELDS if (value := fields.get(name)) is not None}
-    accepted = TYPES[canonical.type].fields
-    for name in given:
-        if name not in accepted:
+    row = TYPES[canonical.type]
+    for name in _FIELDS:
+        if name not in row.fields and fields.get(name) is not None:
             raise Refusal("instance_not_applicable", f"/{name}")
-    if "issue_no" in accepted:
-        return _by_issue_no(given.get("issue_no"), canonical.issue_no)
-    if not given:
-        return MISSING
-    if "card_serial" in given:
-        return Instance(serial=_serial(given["card_serial"]))
-    return _by_day(given.get("valid_from"), given.get("valid_until"), canonical, today)
+    get = fields.get
+    if row.instance == "valid_from":
+        return _by_day(get("valid_from"), get("valid_until"), canonical, today)
+    if row.instance == "issue_no":
+        return _by_issue_no(get("issue_no"), canonical.issue_no)
+    if row.instance == "card_serial":
+        return _by_serial(get("card_serial"))
+    return MISSING
 
 
 def _invalid(field: str) -> Refusal:
@@ -94,11 +95,13 @@ def _by_issue_no(named: object, appended: int | None) -> Instance:
     return Instance(issue_no=named)
 
 
-def _serial(written: object) -> str:
+def _by_serial(written: object) -> Instance:
+    if written is None:
+        return MISSING
     text = plain(written) if isinstance(written, str) and len(written) <= _SERIAL_WRITING_LIMIT else None
     if text is None or len(text) != _SERIAL_LENGTH:
         raise _invalid("card_serial")
-    return text
+    return Instance(serial=text)
 
 
 def _by_day(valid_from: object, valid_until: object, canonical: Canonical, today: date) -> Instance:

@@ -11,13 +11,16 @@ from functools import partial
 from hashlib import blake2b
 from typing import Final
 
-from .canonical import Canonical
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from lostid.domain.canonical import Canonical
 
 ENVIRONMENTS: Final = ("live", "test", "canary")
 
 KEY_BYTES: Final = 16
 SERIAL_TAG_BYTES: Final = 8
 _SECRET_BYTES: Final = 32
+_NONCE_BYTES: Final = 12
 
 _token_hash = partial(blake2b, digest_size=16, person=b"lostid.token.1")
 _key_hash = partial(blake2b, digest_size=KEY_BYTES, person=b"lostid.dockey.1")
@@ -56,7 +59,7 @@ class Keyring:
                 raise ValueError(f"the {name} key must have {_SECRET_BYTES} bytes")
         self._outer = outer
         self._pepper = pepper
-        self.sealing = sealing
+        self._sealing = sealing
         # A hash object that has taken in its key and prefix is copied for each number: half the cost of a new one.
         self._pepper_hash = _key_hash(key=pepper)
         self._prefixes = {env: {} for env in ENVIRONMENTS}  # type: dict[str, dict[str, blake2b]]
@@ -89,6 +92,14 @@ class Keyring:
     def serial_tag(self, key: bytes, serial: str) -> bytes:
         return serial_tag(self.record_tag_key, key, serial)
 
+    def seal(self, key: bytes, token: bytes, nonce: bytes) -> bytes:
+        """The token as the ledger keeps it, bound to its document key. The nonce is 12 random bytes, used once."""
+        return nonce + AESGCM(self._sealing).encrypt(nonce, token, key)
+
+    def unseal(self, key: bytes, sealed: bytes) -> bytes:
+        """Raises cryptography's InvalidTag for anything that was not sealed for this document key."""
+        return AESGCM(self._sealing).decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], key)
+
     def subkey(self, purpose: str) -> bytes:
         """32 bytes for one named purpose, from both secret layers: neither alone gives them."""
         return _subkey_hash(_prefixed(purpose) + self._outer, key=self._pepper).digest()
@@ -99,5 +110,5 @@ class Keyring:
 
     def check_values(self) -> dict[str, str]:
         """What the ledger keeps to know these secrets again; nothing of them can be learnt from it."""
-        secrets = {"outer": self._outer, "pepper": self._pepper, "sealing": self.sealing}
+        secrets = {"outer": self._outer, "pepper": self._pepper, "sealing": self._sealing}
         return {name: _check_hash(name.encode(), key=secret).hexdigest() for name, secret in secrets.items()}

@@ -20,9 +20,9 @@ from functools import partial
 from hashlib import blake2b
 from typing import Final
 
-from .covers import CoverKind, Reach
-from .keys import SERIAL_TAG_BYTES
-from .record import Record
+from lostid.domain.covers import CoverKind, Reach
+from lostid.domain.keys import SERIAL_TAG_BYTES
+from lostid.domain.record import Record
 
 FORMAT: Final = 0
 _TAG_BYTES: Final = 8

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from .covers import Action, Cover, Effect, cut
+from lostid.domain.covers import Action, Cover, Effect, cut
 
 
 @dataclass(frozen=True, slots=True)

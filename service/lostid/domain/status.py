@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from typing import Final, Literal, Protocol
 
-from .covers import Cover, CoverKind, Reach
-from .documents import TYPES
-from .instance import Instance
-from .record import Record
-from .roles import RAIL_TICKETING
+from lostid.domain.covers import Cover, CoverKind, Reach
+from lostid.domain.documents import TYPES
+from lostid.domain.instance import Instance
+from lostid.domain.record import Record
+from lostid.domain.roles import RAIL_TICKETING
 
 Status = Literal["clear", "reported", "void", "indeterminate"]
 CLEAR: Final = "clear"
