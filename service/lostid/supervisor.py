@@ -26,6 +26,7 @@ BACKLOG = 2048
 WORKERS_LEAVE_S = 5.0
 OTHERS_LEAVE_S = 2.0
 SAY_EVERY_S = 15.0
+CONNECTIONS_PER_WORKER = 8
 
 Engine = postgres.Postgres | valkey.Valkey
 
@@ -95,7 +96,8 @@ class Supervisor:
         engines: list[Engine] = []
         urls = {}
         if settings.embedded_postgres:
-            engines.append(pg := postgres.prepare(settings.data_dir, settings.place))
+            connections = 20 + CONNECTIONS_PER_WORKER * settings.workers
+            engines.append(pg := postgres.prepare(settings.data_dir, settings.place, connections))
             urls["database_url"] = pg.dsn
         if settings.embedded_valkey:
             engines.append(vk := valkey.prepare(settings.data_dir, settings.place))

@@ -28,7 +28,6 @@ SETTINGS = {
     # Nobody reaches this server but through its socket's directory.
     "listen_addresses": "",
     "unix_socket_permissions": "0700",
-    "max_connections": "80",
     "shared_buffers": "128MB",
     # Commit latency: WAL files are recycled, not made. After a crash there is little to replay: checks are back soon.
     "min_wal_size": "256MB",
@@ -57,6 +56,7 @@ class Postgres:
     programs: Path
     user: User | None
     log: Path
+    connections: int
 
     name = "postgres"
     stops_with = (signal.SIGINT, 10.0)  # fast shutdown: roll back, checkpoint, leave
@@ -66,7 +66,10 @@ class Postgres:
         wait_until_left(self.data)
         # Nobody works here, so a lock file is a leftover. Its process number may by now be another's, Valkey's say.
         (self.data / "postmaster.pid").unlink(missing_ok=True)
-        settings = SETTINGS | {"unix_socket_directories": str(self.sockets)}
+        settings = SETTINGS | {
+            "unix_socket_directories": str(self.sockets),
+            "max_connections": str(self.connections),
+        }
         with self.log.open("ab") as log:
             return spawn(
                 [self.programs / "postgres", "-D", HERE, *(f"--{name}={value}" for name, value in settings.items())],
@@ -104,7 +107,7 @@ def exists(data_dir: Path) -> bool:
     return (data_dir / "postgres").is_dir()
 
 
-def prepare(data_dir: Path, place: str) -> Postgres:
+def prepare(data_dir: Path, place: str, connections: int = 60) -> Postgres:
     """Find or make the cluster, its programs and its sockets' directory. Raises EngineRefused."""
     cluster = data_dir / "postgres"
     user = engine_user(data_dir)
@@ -113,7 +116,7 @@ def prepare(data_dir: Path, place: str) -> Postgres:
     log.mkdir(mode=0o700, exist_ok=True)
     if not cluster.is_dir():
         _initdb(programs, cluster, user, log / "initdb.log")
-    return Postgres(cluster, sockets_dir(place, user), programs, user, log / "postgres.log")
+    return Postgres(cluster, sockets_dir(place, user), programs, user, log / "postgres.log", connections)
 
 
 def _initdb(programs: Path, cluster: Path, user: User | None, log: Path) -> None:
