@@ -13,7 +13,8 @@ import redis
 from lostid.domain.position import Position
 from lostid.registry.buckets import Layout
 from lostid.registry.keys import BUCKET, CHAIN, HEAD
-from lostid.registry.scripts import Name, script
+from lostid.registry.scripts import Name
+from lostid.registry.wire import call, load
 
 SWEEP_AT_ONCE: Final = 1_000
 FILL_AT_ONCE: Final = 2_000
@@ -110,12 +111,11 @@ class _Line:
         """Send a step, once the one before it was taken."""
         self.settle()
         if name not in self._known:
-            self._connection.send_command("SCRIPT", "LOAD", script(name).text)
+            self._connection.send_packed_command([load(name)])
             self._connection.read_response()
             self._known.add(name)
         self._under_way = True
-        words = [b"EVALSHA", script(name).sha.encode(), b"%d" % len(keys), *keys, *args]
-        self._connection.send_packed_command(packed(words))
+        self._connection.send_packed_command([call(name, keys, args)])
 
     def settle(self) -> None:
         """The step under way was taken, or Overtaken."""
@@ -123,8 +123,3 @@ class _Line:
             self._under_way, reply = False, self._connection.read_response()
             if reply != 1:
                 raise Overtaken
-
-
-def packed(words: list[bytes]) -> list[bytes]:
-    """A command in the Redis protocol. The library's own packing takes a third of a refill's time."""
-    return [b"*%d\r\n" % len(words), b"".join([b"$%d\r\n%b\r\n" % (len(word), word) for word in words])]

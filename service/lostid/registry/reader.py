@@ -16,6 +16,7 @@ from lostid.domain.position import Position
 from lostid.registry.buckets import MAX_BITS, MIN_BITS, Layout
 from lostid.registry.keys import CHAIN, DOUBT, HEAD
 from lostid.registry.scripts import Name, script
+from lostid.registry.wire import call, load, packed
 
 TIMEOUT: Final = 0.25
 REST: Final = 0.5
@@ -107,8 +108,9 @@ class Reader:
         commands = [self._lookup(question) for question in questions]
         if self._doubts:
             doubts, self._doubts = self._doubts, set()
-            commands.append(("EVAL", script(Name.DOUBT).text, 1, DOUBT, DOUBTS, *doubts))
-        await connection.send_packed_command(connection.pack_commands(commands))
+            text = script(Name.DOUBT).text.encode()
+            commands.append(packed([b"EVAL", text, b"1", DOUBT, b"%d" % DOUBTS, *doubts]))
+        await connection.send_packed_command(b"".join(commands))
         replies: list[object] = []
         for _ in commands:
             try:
@@ -117,12 +119,12 @@ class Reader:
                 replies.append(error)
         return replies[: len(questions)]
 
-    def _lookup(self, question: Question) -> tuple[bytes | str | int, ...]:
+    def _lookup(self, question: Question) -> bytes:
         layout, at = self._layout, question.at
         buckets = [layout.bucket(key) for key in question.keys]
         fields = b"".join([layout.field(key) for key in question.keys])
-        sha = script(Name.LOOKUP).sha
-        return ("EVALSHA_RO", sha, 2 + len(buckets), HEAD, CHAIN, *buckets, at.seq, at.hash, layout.bits, fields)
+        args = (b"%d" % at.seq, at.hash, b"%d" % layout.bits, fields)
+        return call(Name.LOOKUP, [HEAD, CHAIN, *buckets], args, b"EVALSHA_RO")
 
     def _lay_out(self, bits: bytes) -> bool:
         if not bits.isdigit() or int(bits) > MAX_BITS:
@@ -131,7 +133,7 @@ class Reader:
         return True
 
     async def _load(self) -> None:
-        await self._connection.send_command("SCRIPT", "LOAD", script(Name.LOOKUP).text)
+        await self._connection.send_packed_command(load(Name.LOOKUP))
         await self._connection.read_response()
 
     async def _probing(self) -> None:

@@ -40,8 +40,9 @@ class Writer:
         return read_head(self.client)
 
     def append(self, lines: Sequence[Line], layout: Layout) -> int:
-        """Append entries one after the other, in one round trip. How many were taken: the first that does not
-        continue the head, and all after it, change nothing."""
+        """Append entries one after the other, in one round trip. One that does not continue the head changes nothing.
+        How many were taken up to the first such; after fewer than all look at the head again (another relay may have
+        been faster)."""
         pipe = self.client.pipeline(transaction=False)
         for line in lines:
             self._queue(pipe, Name.APPEND, *append_call(line, layout))

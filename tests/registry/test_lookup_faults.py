@@ -1,0 +1,101 @@
+"""The exact lookup while Redis is slow, dead or gone, and while callers give up."""
+
+import asyncio
+from typing import Protocol
+
+import pytest
+
+from lostid.registry.client import open_client
+from lostid.registry.lookup import FreshnessUnproven, Source
+from lostid.registry.writer import Writer
+from tests.registry.looking import Ledger, Worker, worker
+from tests.registry.making import at, filled, record
+
+NUMBERS = range(20)
+
+
+class Server(Protocol):
+    """OwnValkey of conftest."""
+
+    url: str
+
+    def start(self) -> None: ...
+    def kill(self) -> None: ...
+    def freeze(self) -> None: ...
+    def thaw(self) -> None: ...
+
+
+def prepared(server: Server) -> Ledger:
+    """Number n is reported through day n, here and there; so no answer can be mistaken for another's."""
+    with open_client(server.url) as client:
+        filled(Writer(client), at(1), NUMBERS)
+    return Ledger({n: record(9_000) for n in NUMBERS})
+
+
+async def until_redis_answers(work: Worker) -> None:
+    for _ in range(500):
+        if (await work.look(1))[0][1] is Source.REGISTRY:
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("Redis is back, and still left alone")
+
+
+async def test_cancelled(own_valkey: Server) -> None:
+    """Callers who give up while Redis is at work leave no reply behind: those after them get their own answers."""
+    async with worker(own_valkey.url, prepared(own_valkey)) as work:
+        await work.look(0)
+        own_valkey.freeze()
+        gone = [asyncio.ensure_future(work.look(*range(n, 20))) for n in NUMBERS]
+        await asyncio.sleep(0.05)
+        for caller in gone:
+            caller.cancel()
+        after = [asyncio.ensure_future(work.look(n, n + 100)) for n in NUMBERS]
+        await asyncio.sleep(0)
+        own_valkey.thaw()
+        answer = [("reported", Source.REGISTRY), ("clear", Source.LEDGER)]
+        assert await asyncio.gather(*after) == [answer] * 20
+        assert all(caller.cancelled() for caller in gone)
+
+
+async def test_silent(own_valkey: Server) -> None:
+    """A server that does not answer in time is left alone, the ledger answers; its late replies reach nobody."""
+    async with worker(own_valkey.url, prepared(own_valkey), timeout=0.05) as work:
+        await work.look(0)
+        own_valkey.freeze()
+        assert await work.look(1, 2) == [("reported", Source.LEDGER)] * 2
+        assert work.reader.resting
+        assert await work.look(3) == [("reported", Source.LEDGER)]
+        assert work.exact.counts.failed == 1
+        own_valkey.thaw()
+        await until_redis_answers(work)
+        assert await work.look(*NUMBERS) == [("reported", Source.REGISTRY)] * 20
+
+
+async def test_killed(own_valkey: Server) -> None:
+    """Redis dies while a lookup is under way: the ledger answers it, and all after it until Redis is back."""
+    ledger = prepared(own_valkey)
+    async with worker(own_valkey.url, ledger) as work:
+        await work.look(0)
+        own_valkey.freeze()
+        waiting = [asyncio.ensure_future(work.look(n)) for n in NUMBERS]
+        await asyncio.sleep(0.02)
+        own_valkey.kill()
+        assert await asyncio.gather(*waiting) == [[("reported", Source.LEDGER)]] * 20
+        ledger.error = OSError("away as well")
+        with pytest.raises(FreshnessUnproven):
+            await work.look(1)
+        ledger.error = None
+        own_valkey.start()  # empty: it had not saved
+        assert await work.look(1) == [("reported", Source.LEDGER)]
+        prepared(own_valkey)
+        await until_redis_answers(work)
+
+
+async def test_never_there(own_valkey: Server) -> None:
+    """A worker that starts while Redis is away answers from the ledger, and finds Redis later."""
+    own_valkey.kill()
+    async with worker(own_valkey.url, Ledger({1: record(9_000)})) as work:
+        assert await work.look(1, 2) == [("reported", Source.LEDGER), ("clear", Source.LEDGER)]
+        own_valkey.start()
+        prepared(own_valkey)
+        await until_redis_answers(work)
