@@ -1,0 +1,177 @@
+"""The run as one HTML page that needs nothing else: figures, percentiles, what went on second by second."""
+
+from __future__ import annotations
+
+import html
+import math
+from collections.abc import Sequence
+
+from lostid_load.results import Result
+
+_WIDTH, _HEIGHT, _LEFT, _BOTTOM = 860, 260, 64, 34
+_QUANTILES = (0, 50, 75, 90, 95, 99, 99.5, 99.9, 99.95, 99.99, 99.999)
+
+_STYLE = """
+:root { color-scheme: light dark; --ink: #1d2530; --soft: #64707f; --rule: #d9dee5; --paper: #ffffff; --blue: #2463c4;
+        --amber: #b3640a; --red: #b3261e; --green: #1d7a46; }
+@media (prefers-color-scheme: dark) { :root { --ink: #e6eaf0; --soft: #98a4b3; --rule: #333c48; --paper: #12161c;
+        --blue: #7aa7f0; --amber: #e3a04f; --red: #f2837b; --green: #6fcf97; } }
+body { font: 16px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper); margin: 2.5rem auto;
+       max-width: 920px; padding: 0 1.25rem; }
+h1 { font-size: 1.6rem; margin: 0; } h2 { font-size: 1.1rem; margin: 2.2rem 0 .6rem; } p { color: var(--soft); }
+.figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(120px, 1fr)); gap: .9rem; margin: 1.6rem 0; }
+.figure { border-top: 3px solid var(--rule); padding-top: .5rem; } .figure b { font-size: 1.45rem; display: block;
+       font-variant-numeric: tabular-nums; } .figure span { color: var(--soft); font-size: .85rem; }
+.good { border-color: var(--green); } .bad { border-color: var(--red); } .bad b { color: var(--red); }
+.note { border-left: 4px solid var(--amber); padding: .4rem .9rem; color: var(--ink); }
+svg { width: 100%; height: auto; } svg text { fill: var(--soft); font-size: 12px; } .axis { stroke: var(--rule); }
+.line { fill: none; stroke: var(--blue); stroke-width: 2; } .second { stroke: var(--amber); }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; } td, th { padding: .25rem 1.2rem .25rem 0;
+       text-align: right; border-bottom: 1px solid var(--rule); } th:first-child, td:first-child { text-align: left; }
+"""
+
+
+def render(result: Result, broken: Sequence[str]) -> str:
+    """The page; ``broken``: the thresholds that were not kept."""
+    scenario, figures = result.scenario, result.figures
+    wrong = int(figures["wrong"])
+    parts = [
+        f"<h1>{html.escape(scenario.name)}</h1><p>{html.escape(scenario.about)} Seed {scenario.seed}, "
+        f"{scenario.seconds:g} s, {scenario.connections * scenario.processes} connections, batch {scenario.batch}.</p>",
+        '<div class="figures">',
+        _figure(f"{wrong}", "wrong answers", "bad" if wrong else "good"),
+        _figure(f"{figures['checks']:,.0f}", "checks answered"),
+        _figure(f"{figures['checks_rate']:,.0f}/s", "checks per second"),
+        _figure(f"{figures['p50']:.2f} ms", "p50"),
+        _figure(f"{figures['p99']:.2f} ms", "p99"),
+        _figure(f"{figures['p99.9']:.2f} ms", "p99.9"),
+        _figure(f"{figures['failed'] + figures['unfinished']:,.0f}", "failed or unfinished"),
+        "</div>",
+    ]
+    if result.bottleneck:
+        parts.append(f'<p class="note">{html.escape(result.bottleneck)}</p>')
+    for text in broken:
+        parts.append(f'<p class="note">Not kept: {html.escape(text)}</p>')
+    parts += [
+        "<h2>Latency by percentile, from the intended start</h2>",
+        _percentile_plot(result),
+        "<h2>Requests per second</h2>",
+        _throughput_plot(result),
+        "<h2>Worst latency of each second</h2>",
+        _worst_plot(result),
+        "<h2>Percentiles</h2>",
+        _table(result),
+    ]
+    body = "\n".join(parts)
+    title = html.escape(f"lostid load test: {scenario.name}")
+    return f"""<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title>
+<meta name="viewport" content="width=device-width, initial-scale=1"><style>{_STYLE}</style>
+<body>{body}</body></html>
+"""
+
+
+def _figure(value: str, label: str, kind: str = "") -> str:
+    return f'<div class="figure {kind}"><b>{html.escape(value)}</b><span>{html.escape(label)}</span></div>'
+
+
+def _percentile_plot(result: Result) -> str:
+    """Percentile on a scale of nines, so that the tail has room; latency on a logarithmic one."""
+    if not result.checks.get_total_count():
+        return "<p>No answers.</p>"
+    points = [(q, result.checks.get_value_at_percentile(q) / 1000.0) for q in _QUANTILES]
+    xs = [_nines(q) for q, _ in points]
+    top, low = max(y for _, y in points) * 1.2, min(y for _, y in points) * 0.8
+    ticks = [_x(x, xs[-1]) for x in xs]
+    ys = [_y_log(y, low, top) for _, y in points]
+    labels = "".join(
+        f'<text x="{x:.0f}" y="{_HEIGHT - 12}" text-anchor="middle">{q:g}</text>'
+        for x, (q, _) in zip(ticks, points, strict=True)
+        if q in (0, 50, 90, 99, 99.9, 99.99, 99.999)
+    )
+    path = " ".join(f"{x:.1f},{y:.1f}" for x, y in zip(ticks, ys, strict=True))
+    return _svg(
+        _log_grid(low, top) + labels + f'<polyline class="line" points="{path}"/>', "latency in ms by percentile"
+    )
+
+
+def _throughput_plot(result: Result) -> str:
+    sent = [float(second.sent) for second in result.seconds]
+    answered = [float(second.answered) for second in result.seconds]
+    top = max([*sent, *answered, 1.0]) * 1.15
+    return _svg(
+        _grid(top, "") + _series(sent, top, "line second") + _series(answered, top, "line"),
+        "requests per second: answered, and as scheduled",
+    )
+
+
+def _worst_plot(result: Result) -> str:
+    worst = [second.worst_us / 1000.0 for second in result.seconds]
+    top = max([*worst, 0.001]) * 1.15
+    return _svg(_grid(top, " ms") + _series(worst, top, "line"), "worst latency of each second in ms")
+
+
+def _table(result: Result) -> str:
+    rows = [("checks, from the intended start", result.checks), ("reports, until the receipt", result.reports)]
+    head = "".join(f"<th>p{q:g}</th>" for q in (50, 90, 99, 99.9, 99.99)) + "<th>max</th><th>count</th>"
+    lines = []
+    for label, histogram in rows:
+        if not histogram.get_total_count():
+            continue
+        cells = "".join(
+            f"<td>{histogram.get_value_at_percentile(q) / 1000.0:.2f}</td>" for q in (50, 90, 99, 99.9, 99.99)
+        )
+        most, count = histogram.get_max_value() / 1000.0, histogram.get_total_count()
+        lines.append(f"<tr><td>{label}</td>{cells}<td>{most:.2f}</td><td>{count:,}</td></tr>")
+    return f"<table><tr><th>milliseconds</th>{head}</tr>{''.join(lines)}</table>"
+
+
+def _series(values: Sequence[float], top: float, kind: str) -> str:
+    last = max(1, len(values) - 1)
+    points = " ".join(f"{_x(i, last):.1f},{_y(value, top):.1f}" for i, value in enumerate(values))
+    return f'<polyline class="{kind}" points="{points}"/>'
+
+
+def _grid(top: float, unit: str) -> str:
+    step = _round_step(top / 4)
+    lines = []
+    value = 0.0
+    while value <= top:
+        lines.append(_rule(_y(value, top), f"{value:,.6g}{unit}"))
+        value += step
+    return "".join(lines)
+
+
+def _log_grid(low: float, top: float) -> str:
+    first, last = math.floor(math.log10(low)), math.ceil(math.log10(top))
+    values = [10.0**power * digit for power in range(first, last + 1) for digit in (1, 2, 5)]
+    return "".join(_rule(_y_log(v, low, top), f"{v:g} ms") for v in values if low <= v <= top)
+
+
+def _rule(y: float, label: str) -> str:
+    line = f'<line class="axis" x1="{_LEFT}" x2="{_WIDTH - 10}" y1="{y:.1f}" y2="{y:.1f}"/>'
+    return f'{line}<text x="{_LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{label}</text>'
+
+
+def _round_step(raw: float) -> float:
+    power = 10.0 ** math.floor(math.log10(raw))
+    return next(power * digit for digit in (1, 2, 5, 10) if power * digit >= raw)
+
+
+def _nines(percentile: float) -> float:
+    return -math.log10(1.0 - percentile / 100.0)
+
+
+def _x(value: float, last: float) -> float:
+    return _LEFT + (value / last) * (_WIDTH - _LEFT - 24)
+
+
+def _y(value: float, top: float) -> float:
+    return 10 + (1 - value / top) * (_HEIGHT - _BOTTOM - 10)
+
+
+def _y_log(value: float, low: float, top: float) -> float:
+    return _y(math.log(value / low), math.log(top / low))
+
+
+def _svg(inner: str, label: str) -> str:
+    return f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{label}">{inner}</svg>'

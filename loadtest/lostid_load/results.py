@@ -1,0 +1,103 @@
+"""A run's outcomes added up: figures, percentiles (HdrHistogram), what went on second by second."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hdrh.histogram import HdrHistogram
+
+from lostid_load.driver import Outcome, Second
+from lostid_load.scenario import Scenario
+
+_MOST_US = 120_000_000
+_PERCENTILES = (50.0, 90.0, 99.0, 99.9, 99.99)
+_LAG_LIMIT_MS = 20.0
+_CPU_LIMIT = 0.85
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One finished run."""
+
+    scenario: Scenario
+    figures: dict[str, float]
+    statuses: dict[str, int]
+    seconds: list[Second]
+    checks: Any
+    reports: Any
+    wrong: list[str]
+    bottleneck: str | None
+
+
+def add_up(scenario: Scenario, outcomes: Sequence[Outcome], elapsed: float) -> Result:
+    """Merge the processes of one run."""
+    checks, reports = _histogram(o.latencies for o in outcomes), _histogram(o.receipts for o in outcomes)
+    statuses: Counter[str] = Counter()
+    for outcome in outcomes:
+        statuses.update(outcome.statuses)
+    seconds = _seconds(outcomes)
+    truths = [outcome.truth for outcome in outcomes]
+    answered = sum(second.answered for second in seconds)
+    figures: dict[str, float] = {
+        "checks": float(sum(outcome.documents for outcome in outcomes)),
+        "requests": float(sum(second.sent for second in seconds)),
+        "answered": float(answered),
+        "refused": float(sum(second.refused for second in seconds)),
+        "failed": float(sum(second.failed for second in seconds)),
+        "unfinished": float(sum(outcome.unfinished for outcome in outcomes)),
+        "rate": answered / elapsed,
+        "checks_rate": sum(outcome.documents for outcome in outcomes) / elapsed,
+        "wrong": float(sum(truth.wrong for truth in truths)),
+        "stale": float(sum(truth.stale for truth in truths)),
+        "phantom": float(sum(truth.phantom for truth in truths)),
+        "reports": float(reports.get_total_count()),
+        "driver_lag": max(outcome.loop_lag_us for outcome in outcomes) / 1000.0,
+        "driver_cpu": max(outcome.cpu_share for outcome in outcomes),
+        **_percentiles("p", checks),
+        **_percentiles("receipt_p", reports),
+    }
+    examples = [example for truth in truths for example in truth.examples][:10]
+    return Result(scenario, figures, dict(statuses), seconds, checks, reports, examples, _bottleneck(figures))
+
+
+def _bottleneck(figures: dict[str, float]) -> str | None:
+    if figures["driver_cpu"] > _CPU_LIMIT:
+        return f"the driver itself used {figures['driver_cpu']:.0%} of a core: the server may be faster than this says"
+    if figures["driver_lag"] > _LAG_LIMIT_MS:
+        return f"the driver's own loop was up to {figures['driver_lag']:.0f} ms late: the tail is partly its own"
+    return None
+
+
+def _histogram(parts: Any) -> Any:
+    histogram = HdrHistogram(1, _MOST_US, 3)
+    for part in parts:
+        for value, count in Counter(part).items():
+            histogram.record_value(min(max(value, 1), _MOST_US), count)
+    return histogram
+
+
+def _percentiles(prefix: str, histogram: Any) -> dict[str, float]:
+    values = {}
+    for percentile in _PERCENTILES:
+        name = f"{prefix}{percentile:g}"
+        values[name] = histogram.get_value_at_percentile(percentile) / 1000.0 if histogram.get_total_count() else 0.0
+    values[f"{prefix}max"] = histogram.get_max_value() / 1000.0 if histogram.get_total_count() else 0.0
+    return values
+
+
+def _seconds(outcomes: Sequence[Outcome]) -> list[Second]:
+    merged: list[Second] = []
+    for outcome in outcomes:
+        for index, second in enumerate(outcome.seconds):
+            if index == len(merged):
+                merged.append(Second())
+            into = merged[index]
+            into.sent += second.sent
+            into.answered += second.answered
+            into.refused += second.refused
+            into.failed += second.failed
+            into.worst_us = max(into.worst_us, second.worst_us)
+    return merged

@@ -1,0 +1,82 @@
+"""A server to load, where none is named: `lostid serve` in a directory of its own, with keys made for the run."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from lostid_load.driver import Target
+
+_READY_S = 60.0
+
+
+class ServerFailed(Exception):
+    """The server did not start; the message says what it printed."""
+
+
+@contextmanager
+def serving(workers: int) -> Iterator[Target]:
+    """A running server and the keys to load it with; ended, and its directory removed, afterwards.
+
+    Raises:
+        ServerFailed: see the class.
+    """
+    with tempfile.TemporaryDirectory(prefix="lostid-load-") as folder:
+        port = _free_port()
+        environment = {**os.environ, "LOSTID_DATA_DIR": str(Path(folder) / "data")}
+        log = Path(folder) / "server.log"
+        with log.open("wb") as out:
+            command = [sys.executable, "-m", "lostid", "serve", "--port", str(port), "--workers", str(workers)]
+            server = subprocess.Popen(command, env=environment, stdout=out, stderr=subprocess.STDOUT)
+            try:
+                _await_ready(port, server, log)
+                checker = _key(environment, "--org", "load", "--role", "checker")
+                reporter = _key(
+                    environment, "--org", "load", "--role", "reporter", "--station", "load", "--operator", "load-1"
+                )
+                yield Target("127.0.0.1", port, checker, reporter)
+            finally:
+                server.send_signal(signal.SIGTERM)
+                try:
+                    server.wait(timeout=15)
+                except subprocess.TimeoutExpired:
+                    server.kill()
+                    server.wait()
+
+
+def _key(environment: dict[str, str], *arguments: str) -> str:
+    command = [sys.executable, "-m", "lostid", "keys", "create", "--json", *arguments]
+    made = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    if made.returncode:
+        raise ServerFailed(f"no key could be made: {made.stderr.strip()}")
+    key: str = json.loads(made.stdout)["key"]
+    return key
+
+
+def _await_ready(port: int, server: subprocess.Popen[bytes], log: Path) -> None:
+    end = time.monotonic() + _READY_S
+    while time.monotonic() < end and server.poll() is None:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=1):
+                return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.05)
+    raise ServerFailed(f"the server did not get ready:\n{log.read_text(errors='replace')[-2000:]}")
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
