@@ -121,8 +121,8 @@ def _table(rows: Rows) -> KeyTable:
 
 
 def _api_key(row: tuple[Any, ...]) -> ApiKey:
-    roles, purposes, reasons = (frozenset(names) for names in row[7:10])
-    return ApiKey(*row[:7], roles, purposes, reasons, *row[10:])
+    values: tuple[Any, ...] = tuple(frozenset(value) if isinstance(value, list) else value for value in row)
+    return ApiKey(*values)
 
 
 async def create(conn: AsyncConn, id_: str, new: NewKey) -> tuple[str, Appended]:

@@ -7,9 +7,9 @@ from typing import Final
 
 from lostid.domain.covers import Action, Cover, CoverKind, Effect
 from lostid.domain.record import Record, fold
-from lostid.ledger.statement import AsyncConn, Rows, Statement
+from lostid.ledger.statement import AsyncConn, Conn, Rows, Statement
 
-_COLUMNS: Final = """
+COLUMNS: Final = """
     c.doc_key, c.seq, c.ordinal, c.action, c.report_id,
     c.kind, c.watermark, c.serial_tag, c.final, c.open_ended, c.reason, c.effective_ms
 """
@@ -18,7 +18,7 @@ _COLUMNS: Final = """
 # One statement, one snapshot: the effects are those of a ledger that contains the entry.
 CONFIRM = Statement(
     f"""
-    SELECT {_COLUMNS}
+    SELECT {COLUMNS}
       FROM (SELECT FROM entries WHERE seq = %(seq)s AND hash = %(hash)s) proof
       LEFT JOIN covers c ON c.doc_key = ANY (%(keys)s)
     """,
@@ -26,7 +26,7 @@ CONFIRM = Statement(
 )
 
 EFFECTS_OF = Statement(
-    f"SELECT {_COLUMNS} FROM covers c WHERE c.doc_key = ANY (%(keys)s) AND c.seq <= coalesce(%(upto)s::bigint, c.seq)",
+    f"SELECT {COLUMNS} FROM covers c WHERE c.doc_key = ANY (%(keys)s) AND c.seq <= coalesce(%(upto)s::bigint, c.seq)",
     lambda rows: _grouped(rows),
 )
 
@@ -53,6 +53,11 @@ def _grouped(rows: Rows) -> Effects:
 async def effects_of(conn: AsyncConn, keys: Sequence[bytes], upto_seq: int | None = None) -> Effects:
     """Keys that no entry touched are absent."""
     return await EFFECTS_OF.arun(conn, {"keys": list(keys), "upto": upto_seq})
+
+
+def effects_upto(conn: Conn, keys: Sequence[bytes], seq: int) -> Effects:
+    """What these keys' records were made of as of entry `seq`: the same for the shells."""
+    return EFFECTS_OF.run(conn, {"keys": list(keys), "upto": seq})
 
 
 async def confirm(conn: AsyncConn, keys: Sequence[bytes], seq: int, hash_: bytes) -> dict[bytes, Record] | None:

@@ -2,53 +2,143 @@
 
 Off the answer's path: `put` never waits and never fails. Lines go to the ledger in batches; a line that found the queue
 full is counted in `lost`, never dropped in silence. After a break in the connection a line may stand twice (same id and
-item), because a commit whose outcome is unknown is repeated.
+item), because a batch whose commit was not heard of is sent again.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import asyncio
+import contextlib
+import logging
+import struct
+from collections import deque
+from itertools import islice
+from typing import Final, Self
 
+from lostid.ledger.errors import LedgerDown, LedgerError, LedgerFault, translated
+from lostid.ledger.lines import COPY, Line, packed
+from lostid.ledger.pool import aconnect
+from lostid.ledger.statement import AsyncConn, Statement
 
-@dataclass(frozen=True, slots=True)
-class Line:
-    at_ms: int
-    id: str
-    item: int
-    doc_key: bytes | None  # None: the number was refused
-    key_id: str
-    org: str
-    operator: str
-    purpose: str
-    reference: str | None
-    status: str  # a status, or "refused"
-    seq: int
+log = logging.getLogger(__name__)
+
+DAYS_AHEAD: Final = 3
+_BATCH: Final = 500  # packed in about half a millisecond: the event loop has other things to do
+_GATHER_S: Final = 0.1
+_RETRY_S: Final = 0.5
+_CARE_EVERY_S: Final = 3600.0
+_CLOSE_S: Final = 2.0
+
+AHEAD = Statement("SELECT journal_ahead(%(days)s)", lambda rows: int(rows[0][0]), writes=True)
+DROP = Statement(
+    "SELECT journal_drop((now() AT TIME ZONE 'UTC')::date - %(keep_days)s::int)",
+    lambda rows: int(rows[0][0]),
+    writes=True,
+)
 
 
 class JournalWriter:
     """One per worker, with a connection of its own. `async with JournalWriter(dsn) as journal: journal.put(line)`."""
 
-    lost: int  # lines that found no room
-    written: int  # lines committed
-
-    def __init__(self, dsn: str, *, capacity: int = 20_000) -> None:
-        raise NotImplementedError
+    def __init__(self, dsn: str, *, keep_days: int = 400, capacity: int = 20_000) -> None:
+        self.lost = 0  # lines that found no room, or that the ledger would not take
+        self.written = 0  # lines committed
+        self._dsn = dsn
+        self._keep_days = keep_days
+        self._capacity = capacity
+        self._queue: deque[Line] = deque()
+        self._some = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._conn: AsyncConn | None = None
+        self._care_at = 0.0
+        self._task: asyncio.Task[None] | None = None
 
     def put(self, line: Line) -> bool:
         """False: no room, the line is lost and counted."""
-        raise NotImplementedError
+        if len(self._queue) >= self._capacity:
+            self.lost += 1
+            return False
+        self._queue.append(line)
+        if len(self._queue) == 1:
+            self._some.set()
+            self._idle.clear()
+        return True
 
     @property
     def waiting(self) -> int:
-        raise NotImplementedError
+        return len(self._queue)
 
     async def flush(self, timeout_s: float) -> bool:
-        """Whether everything put before is committed now. For shutdown and tests."""
-        raise NotImplementedError
+        """Whether everything put before is committed (or counted as lost) now. For shutdown and tests."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._idle.wait(), timeout_s)
+        return not self._queue
 
-    async def __aenter__(self) -> JournalWriter:
-        raise NotImplementedError
+    async def __aenter__(self) -> Self:
+        self._task = asyncio.create_task(self._run(), name="lostid-journal")
+        return self
 
     async def __aexit__(self, *exc: object) -> None:
         """Writes what it can within two seconds; the rest counts as lost."""
-        raise NotImplementedError
+        await self.flush(_CLOSE_S)
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+        self.lost += len(self._queue)
+        self._queue.clear()
+        await self._hang_up()
+
+    async def _run(self) -> None:
+        while True:
+            await self._some.wait()
+            await asyncio.sleep(_GATHER_S)
+            try:
+                await self._drain()
+            except LedgerError as error:
+                log.warning("the journal waits for the ledger: %s (%d lines waiting)", error, len(self._queue))
+                await self._hang_up()
+                await asyncio.sleep(_RETRY_S)
+
+    async def _drain(self) -> None:
+        while self._queue:
+            conn = await self._connected()
+            batch = list(islice(self._queue, _BATCH))
+            try:
+                await _copy(conn, batch)
+                self.written += len(batch)
+            except (LedgerFault, ValueError, struct.error) as fault:
+                # Sending it again would not mend it, and would hold up all that follow.
+                log.error("the journal lost %d lines: %s", len(batch), fault)
+                self.lost += len(batch)
+            for _ in batch:
+                self._queue.popleft()
+        self._some.clear()
+        self._idle.set()
+
+    async def _connected(self) -> AsyncConn:
+        now = asyncio.get_running_loop().time()
+        if self._conn is None:
+            self._conn = await aconnect(self._dsn, name="lostid-journal")
+            self._care_at = now
+        if now >= self._care_at:
+            await AHEAD.arun(self._conn, {"days": DAYS_AHEAD})
+            self._care_at = now + _CARE_EVERY_S
+            # A long look-back holds its partitions; then they go an hour later.
+            with contextlib.suppress(LedgerDown):
+                await DROP.arun(self._conn, {"keep_days": self._keep_days})
+        return self._conn
+
+    async def _hang_up(self) -> None:
+        conn, self._conn = self._conn, None
+        if conn is not None:
+            with contextlib.suppress(LedgerError), translated(writing=False):
+                await conn.close()
+
+
+async def _copy(conn: AsyncConn, batch: list[Line]) -> None:
+    """One transaction: all of the batch or nothing."""
+    with translated(writing=True):
+        async with conn.cursor() as cursor, cursor.copy(COPY) as copy:
+            await copy.write(packed(batch))

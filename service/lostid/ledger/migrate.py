@@ -44,19 +44,24 @@ def migrations() -> list[tuple[int, bytes]]:
     return [(int(name.split("_")[0]), sql) for name, sql in named]
 
 
+def schema_version(conn: Conn) -> int:
+    """0 where there is none yet. Raises StartRefused("schema_from_the_future")."""
+    version = _VERSION.run(conn) if _HAS_META.run(conn) else 0
+    newest = migrations()[-1][0]
+    if version > newest:
+        raise StartRefused(
+            "schema_from_the_future",
+            f"the ledger's schema has version {version}, this program knows {newest}: start a newer lostid",
+        )
+    return version
+
+
 def migrate(conn: Conn) -> None:
     """Apply what is missing, all of it in one transaction. Raises StartRefused("schema_from_the_future")."""
-    steps = migrations()
-    newest = steps[-1][0]
     with translated(writing=True), conn.transaction():
         _LOCK.run(conn)
-        version = _VERSION.run(conn) if _HAS_META.run(conn) else 0
-        if version > newest:
-            raise StartRefused(
-                "schema_from_the_future",
-                f"the ledger's schema has version {version}, this program knows {newest}: start a newer lostid",
-            )
-        for number, sql in steps:
+        version = schema_version(conn)
+        for number, sql in migrations():
             if number > version:
                 conn.execute(sql)
                 _SET_VERSION.run(conn, {"version": number})
@@ -83,12 +88,14 @@ def _canary(keys: Sequence[bytes], now_ms: int) -> Draft:
 
 
 def prepare(conn: Conn, key_checks: Mapping[str, str], canaries: Sequence[bytes], now_ms: int | None = None) -> None:
-    """Everything a server does to the ledger before it serves. Raises StartRefused before anything is changed.
+    """Everything a server does to the ledger before it serves. A server that is refused has changed nothing.
 
     `key_checks`: Keyring.check_values(). `canaries`: document keys of the canary documents.
     """
     now = time.time_ns() // 1_000_000 if now_ms is None else now_ms
     checks.check_server(conn)
+    if schema_version(conn) and _BEGUN.run(conn):
+        checks.check_ledger(conn, key_checks, now)
     migrate(conn)
     first_boot(conn, key_checks, canaries, now)
     checks.check_ledger(conn, key_checks, now)

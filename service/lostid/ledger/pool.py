@@ -44,6 +44,8 @@ _SESSION = Statement(
 _KWARGS: Final[dict[str, Any]] = {"autocommit": True, "prepare_threshold": 2}
 _READ_TIMEOUT: Final = "2s"
 _WRITE_TIMEOUT: Final = "10s"
+# The pool's own patience doubles its pauses; giving up early instead makes the next taker try again at once.
+_RECONNECT_S: Final = 1.0
 _TAKE_READER_S: Final = 1.0
 _TAKE_WRITER_S: Final = 3.0
 _DRAIN_S: Final = 5.0
@@ -65,12 +67,12 @@ class LedgerPool:
         conninfo = _conninfo(dsn, name)
         self._reads: AsyncConnectionPool[AsyncConn] = AsyncConnectionPool(
             conninfo, min_size=1, max_size=reads, timeout=_TAKE_READER_S, open=False, name=f"{name}-reads",
-            kwargs=_KWARGS, configure=_configure_reader, max_idle=600, reconnect_timeout=60,
+            kwargs=_KWARGS, configure=_configure_reader, max_idle=600, reconnect_timeout=_RECONNECT_S,
         )  # fmt: skip
         # A write on a connection that died unnoticed would end as "unknown": worth a look before each use.
         self._writes: AsyncConnectionPool[WriterConn] = AsyncConnectionPool(
             conninfo, min_size=1, max_size=writes, timeout=_TAKE_WRITER_S, open=False, name=f"{name}-writes",
-            kwargs=_KWARGS, configure=_configure_writer, max_idle=600, reconnect_timeout=60,
+            kwargs=_KWARGS, configure=_configure_writer, max_idle=600, reconnect_timeout=_RECONNECT_S,
             connection_class=WriterConn, check=AsyncConnectionPool.check_connection,
         )  # fmt: skip
         self._writing: set[asyncio.Task[Any]] = set()

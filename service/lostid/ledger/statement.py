@@ -1,4 +1,4 @@
-"""A statement: SQL, and how its rows become the reply. Written once, run by the workers (async) and the shells (sync)."""
+"""A statement: SQL, and how its rows become the reply. Written once; run by workers (async) and shells (sync)."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Statement(Generic[T]):
         with translated(writing=self.writes):
             _warned.discard(conn)
             cursor = conn.execute(self.sql, params)
-            rows: Rows = cursor.fetchall() if cursor.description else ()
+            rows: Rows = cursor.fetchall() if cursor.description is not None else ()
             if self.writes and conn in _warned:
                 conn.close()
                 raise LedgerUnknown("the server warned about this commit")
@@ -55,7 +55,7 @@ class Statement(Generic[T]):
         with translated(writing=self.writes):
             _warned.discard(conn)
             cursor = await conn.execute(self.sql, params)
-            rows: Rows = await cursor.fetchall() if cursor.description else ()
+            rows: Rows = await cursor.fetchall() if cursor.description is not None else ()
             if self.writes and conn in _warned:
                 await conn.close()
                 raise LedgerUnknown("the server warned about this commit")
