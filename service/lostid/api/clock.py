@@ -7,6 +7,7 @@ import time
 from datetime import UTC, date, datetime, timedelta, tzinfo
 
 _REMEMBERED = 16
+_MILLISECONDS = tuple(f"{ms:03d}Z" for ms in range(1000))
 _INSTANT = re.compile(
     r"(\d{4}-\d{2}-\d{2})[Tt](\d{2}:\d{2}:\d{2})(?:\.(\d{1,9}))?(?:([Zz])|([+-](?:[01]\d|2[0-3]):[0-5]\d))", re.ASCII
 )
@@ -36,7 +37,7 @@ class Clock:
                 self._seconds.clear()
             moment = datetime.fromtimestamp(second, UTC)
             prefix = self._seconds[second] = moment.strftime("%Y-%m-%dT%H:%M:%S.").rjust(20, "0")
-        return f"{prefix}{rest:03d}Z"
+        return prefix + _MILLISECONDS[rest]
 
     def today(self, ms: int) -> date:
         """The day of an instant in the registry's zone."""

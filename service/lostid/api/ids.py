@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import time
 
 REFERENCE = re.compile(r"[A-Za-z0-9._:/-]{1,64}", re.ASCII)
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}", re.ASCII)
@@ -12,29 +11,35 @@ REQUEST_ID = re.compile(rb"[A-Za-z0-9_-]{8,64}")
 IDEMPOTENCY_KEY = re.compile(rb"[\x21-\x7e]([\x20-\x7e]{0,253}[\x21-\x7e])?")
 REPORT_ID = re.compile(r"rpt_[0-9a-f]{32}")
 
-_RANDOM_BLOCK = 4096
+_BLOCK = 4_000  # random bytes drawn at once: one system call for 400 ids
 
 
 class Ids:
-    """Makes ids: a prefix, 48 bits of time (so that they sort), 80 bits of chance.
-
-    Random bytes are drawn in blocks: one system call for 409 ids."""
+    """Makes ids: a prefix, 48 bits of time where they shall sort, 80 bits of chance."""
 
     def __init__(self) -> None:
-        self._block = b""
-        self._at = _RANDOM_BLOCK
+        self._block = ""
+        self._at = 0
+
+    def _chance(self) -> str:
+        at = self._at
+        if at == len(self._block):
+            self._block = os.urandom(_BLOCK).hex()
+            at = 0
+        self._at = at + 20
+        return self._block[at : at + 20]
 
     def new(self, prefix: str, now_ms: int) -> str:
-        at = self._at
-        if at + 10 > len(self._block):
-            self._block = os.urandom(_RANDOM_BLOCK)
-            at = 0
-        self._at = at + 10
-        return f"{prefix}{now_ms:012x}{self._block[at : at + 10].hex()}"
+        return f"{prefix}{now_ms:012x}{self._chance()}"
 
-    def request(self) -> str:
-        """An id for a request that brought none."""
-        return self.new("req_", time.time_ns() // 1_000_000)
+    def of_request(self, sent: bytes | None) -> tuple[str, bool]:
+        """The id of a request, its own or one made here; and whether its own was a document number (never echoed)."""
+        if sent is None or REQUEST_ID.fullmatch(sent) is None:
+            return "req_" + self._chance(), False
+        name = sent.decode("ascii")
+        if len(name) >= 18 and reads_as_number(name):
+            return "req_" + self._chance(), True
+        return name, False
 
 
 _SEPARATORS = str.maketrans("", "", " ._:/-")

@@ -1,0 +1,69 @@
+"""The checks' way past the framework: ASGI in, `Checks` and out. Everything else goes on to the control plane.
+
+A FastAPI route with models costs ten times the check itself; nothing optional stands in front of this."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, TypeAlias
+
+from lostid.api.body import LIMIT
+from lostid.api.checks import Checks, Headers, Outcome
+from lostid.api.problems import Answer
+
+Scope: TypeAlias = MutableMapping[str, Any]
+Message: TypeAlias = MutableMapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[Message]]
+Send: TypeAlias = Callable[[Message], Awaitable[None]]
+App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+Decide: TypeAlias = Callable[[Headers, bytes], Outcome]
+
+PATHS = ("/v1/checks", "/v1/checks/batch")
+
+
+class Lane:
+    """`others` is the control plane: lifespan, every other path, and every other method."""
+
+    def __init__(self, checks: Checks, others: App) -> None:
+        self._decide: dict[str, Decide] = dict(zip(PATHS, (checks.check, checks.batch), strict=True))
+        self._checks = checks
+        self._others = others
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        decide = self._decide.get(scope["path"]) if scope["type"] == "http" and scope["method"] == "POST" else None
+        if decide is None:
+            await self._others(scope, receive, send)
+            return
+        headers: Headers = scope["headers"]
+        message = await receive()
+        body: bytes = message.get("body", b"")
+        if message.get("more_body", False):
+            rest = await self._rest(headers, body, receive)
+            if not isinstance(rest, bytes):
+                await _send(rest, send)
+                return
+            body = rest
+        if message["type"] == "http.disconnect":
+            return
+        outcome = decide(headers, body)
+        await _send(outcome if isinstance(outcome, Answer) else await outcome, send)
+
+    async def _rest(self, headers: Headers, first: bytes, receive: Receive) -> bytes | Answer:
+        """A body that comes in parts: whoever is refused without it is refused now, and nothing above the limit is kept."""
+        parts, size, more = [first], len(first), True
+        while more:
+            refused = self._checks.admit_early(headers, size) if size > LIMIT or len(parts) == 1 else None
+            if refused is not None:
+                return refused
+            message = await receive()
+            part: bytes = message.get("body", b"")
+            parts.append(part)
+            size += len(part)
+            more = message.get("more_body", False)
+        return b"".join(parts)
+
+
+async def _send(answer: Answer, send: Send) -> None:
+    await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
+    await send({"type": "http.response.body", "body": answer.body})
