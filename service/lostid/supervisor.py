@@ -55,10 +55,10 @@ class Supervisor:
         self.workers: list[Unit] = []
         self.listening: socket.socket | None = None
 
-    def run(self, on_ready: Callable[[str], None], task: str | None = None) -> int:
+    def run(self, on_ready: Callable[[str], None], task: Sequence[str] = ()) -> int:
         """Start, call `on_ready` with the URL, keep going until SIGTERM or SIGINT, stop in order.
 
-        `task`: a child that runs once, when all is ready.
+        `task`: role and arguments of a child that runs once, when all is ready.
         Raises DataDirInUse, EngineRefused, SecretsRefused, StartFailed.
         """
         with DataDirLock(self.settings.data_dir):
@@ -66,7 +66,7 @@ class Supervisor:
             try:
                 self._start()
                 on_ready(self.url)
-                if task is not None:
+                if task:
                     self._task(task)
                 while True:
                     self._turn(1.0)
@@ -108,7 +108,8 @@ class Supervisor:
             self.engines[-1].start()
 
         self.environment = {k: v for k, v in os.environ.items() if not k.startswith("LOSTID_")}
-        self.environment |= settings.model_copy(update=urls).environment()
+        resolved: dict[str, str | int] = {**urls, "port": self.listening.getsockname()[1]}
+        self.environment |= settings.model_copy(update=resolved).environment()
         self._start_children(engines)
 
     def _start_children(self, engines: Sequence[Engine]) -> None:
@@ -135,8 +136,15 @@ class Supervisor:
             unit.began = time.monotonic()
         self._until_ready()
 
-    def _spawn(self, role: str, gate: "_Gate | None" = None) -> subprocess.Popen[bytes]:
-        argv = [sys.executable, "-P", "-m", "lostid", role]  # -P: nothing is imported from where we happen to stand
+    def _spawn(self, role: str, *arguments: str, gate: "_Gate | None" = None) -> subprocess.Popen[bytes]:
+        argv = [
+            sys.executable,
+            "-P",
+            "-m",
+            "lostid",
+            role,
+            *arguments,
+        ]  # -P: nothing is imported from where we happen to stand
         fds = []
         if role == "_worker" and self.listening is not None:
             fds.append(self.listening.fileno())
@@ -150,14 +158,14 @@ class Supervisor:
         zero_lease(self.settings.run_dir)
         return self._spawn("_worker")
 
-    def _task(self, role: str) -> None:
-        task = self._spawn(role)
+    def _task(self, asked: Sequence[str]) -> None:
+        task = self._spawn(*asked)
         try:
             self._until(lambda: task.poll() is not None, restart=True)
         finally:
-            _end_all([Unit(role, lambda: task, (signal.SIGTERM, 1.0), child=task)])
+            _end_all([Unit(asked[0], lambda: task, (signal.SIGTERM, 1.0), child=task)])
         if task.returncode != 0:
-            raise StartFailed(f"{role} ended with exit code {task.returncode}")
+            raise StartFailed(f"{asked[0]} ended with exit code {task.returncode}")
 
     def _until_ready(self) -> None:
         said = time.monotonic()

@@ -1,0 +1,30 @@
+"""The command line: `lostid COMMAND ...`. Exit codes: 0 done, 1 refused or adverse, 2 usage, 3 no answer."""
+
+import sys
+
+import typer
+
+from lostid.commands import api, demo, doctor, keys, serve, version
+from lostid.commands.telling import Failed, show_error
+
+app = typer.Typer(
+    help="A registry of lost identity documents.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,  # they would print local variables, and with them document numbers
+)
+app.command()(serve.serve)
+app.command()(demo.demo)
+app.add_typer(keys.app, name="keys")
+app.command()(api.check)
+app.command()(api.report)
+app.command()(doctor.doctor)
+app.command()(version.version)
+
+
+def main() -> None:
+    try:
+        app()
+    except Failed as failed:
+        show_error(failed, "--json" in sys.argv)
+        sys.exit(failed.exit_code)
