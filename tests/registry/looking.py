@@ -8,7 +8,7 @@ from lostid.domain.position import Position
 from lostid.domain.record import NOTHING, Record
 from lostid.domain.status import Status
 from lostid.registry.client import open_async_client
-from lostid.registry.lookup import ExactLookup, Source
+from lostid.registry.lookup import Confirm, ExactLookup, Source
 from lostid.registry.reader import Reader
 from tests.registry.making import TAG_KEY, at, key
 
@@ -34,11 +34,11 @@ class Ledger:
 class Worker:
     """`position` is what its page shows."""
 
-    def __init__(self, reader: Reader, ledger: Ledger) -> None:
+    def __init__(self, reader: Reader, ledger: Ledger, confirm: Confirm) -> None:
         self.ledger = ledger
         self.position = at(1)
         self.reader = reader
-        self.exact = ExactLookup(reader, ledger.confirm, lambda: self.position, TAG_KEY)
+        self.exact = ExactLookup(reader, confirm, lambda: self.position, TAG_KEY)
 
     async def look(self, *numbers: int, day: int = 9_000) -> list[tuple[Status, Source]]:
         """Status and source for a card issued on that day."""
@@ -47,9 +47,13 @@ class Worker:
 
 
 @asynccontextmanager
-async def worker(url: str, ledger: Ledger, timeout: float = 5.0, rest: float = 0.01) -> AsyncIterator[Worker]:
+async def worker(
+    url: str, ledger: Ledger | None = None, confirm: Confirm | None = None, timeout: float = 5.0, rest: float = 0.01
+) -> AsyncIterator[Worker]:
+    """`confirm`: a real ledger's, in the place of the dictionary."""
+    ledger = ledger or Ledger({})
     client = open_async_client(url)
-    work = Worker(Reader(client, timeout, rest), ledger)
+    work = Worker(Reader(client, timeout, rest), ledger, confirm or ledger.confirm)
     try:
         yield work
     finally:

@@ -65,8 +65,13 @@ def everything(writer: Writer) -> dict[bytes, object]:
     return found
 
 
-def stored(writer: Writer, number: int) -> bytes | None:
+def place(writer: Writer, number: int) -> tuple[bytes, bytes]:
+    """Bucket and field of a number's record, as the registry is laid out now."""
     layout = Layout(writer.head().bits)
-    got = writer.client.hget(layout.bucket(key(number)), layout.field(key(number)))
+    return layout.bucket(key(number)), layout.field(key(number))
+
+
+def stored(writer: Writer, number: int) -> bytes | None:
+    got = writer.client.hget(*place(writer, number))
     assert got is None or isinstance(got, bytes)
     return got
