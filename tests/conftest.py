@@ -17,10 +17,15 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from hypothesis import settings
 
 from lostid.engines import postgres, valkey
 from lostid.engines.procs import DataDirLock, stop
 from lostid.engines.sockets import sockets_path
+
+# Two cores are shared by all: an example that took long is no fault of the property.
+settings.register_profile("lostid", deadline=None)
+settings.load_profile("lostid")
 
 NewDatabase = Callable[..., str]
 

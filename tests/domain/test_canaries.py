@@ -10,13 +10,13 @@ from lostid.domain.keys import Keyring
 KEYRING = Keyring(outer=b"o" * 32, pepper=b"p" * 32, sealing=b"s" * 32)
 
 
-def test_canonical():
+def test_canonical() -> None:
     """Each is the canonical form of itself."""
     for canary in CANARIES:
         assert replace(canonicalise(canary.type, canary.number, None, date(2026, 1, 1)), birth=None) == canary
 
 
-def test_apart():
+def test_apart() -> None:
     """Their keys are those of nobody's document: the environment is part of the key."""
     live = {KEYRING.key(env, canary) for canary in CANARIES for env in ("live", "test")}
     assert live.isdisjoint(canary_keys(KEYRING))

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta, tzinfo
+from functools import partial
 from typing import Final
 
 from lostid.domain import gb11643
@@ -109,25 +110,13 @@ def decide_report(
 
     No document comes twice. A refusal of an alias points at the alias.
     """
-
-    def decided_for(document: Canonical, named: Instance, new: Mapping[str, object] | None) -> ReportDecision:
-        return decide_cover(
-            document,
-            named,
-            reason=reason,
-            effective_at=effective_at,
-            replaced_by=new,
-            zone=zone,
-            today=today,
-            now_ms=now_ms,
-        )
-
-    own = decided_for(canonical, instance, replaced_by)
+    decided_for = partial(decide_cover, reason=reason, effective_at=effective_at, zone=zone, today=today, now_ms=now_ms)
+    own = decided_for(canonical, instance, replaced_by=replaced_by)
     decided = [(canonical, own)]
     for place, alias in enumerate(aliases):
         try:
             named, new = _carried_over(canonical, instance, replaced_by, alias, reason)
-            decided.append((alias, decided_for(alias, named, new)))
+            decided.append((alias, decided_for(alias, named, replaced_by=new)))
         except Refusal as refusal:
             raise Refusal(refusal.code, f"/also_known_as/{place}", refusal.expected) from None
     documents: dict[tuple[str, str], tuple[Canonical, ReportDecision]] = {}

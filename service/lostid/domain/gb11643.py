@@ -5,14 +5,12 @@ number is read, because it decides the type.
 """
 
 import re
-from collections.abc import Iterator
 from datetime import date
 from typing import Final
 
 from lostid.domain.documents import FOREIGN_PERMANENT_RESIDENT, RESIDENCE_PERMIT, RESIDENT_ID
 
 _SHAPE: Final = re.compile(r"[0-9]{17}[0-9X]").fullmatch
-_BETWEEN: Final = re.compile(r"[^0-9A-Za-z]+").sub
 _SYNTHETIC_AREA: Final = "990000"
 _OLDEST_YEAR: Final = 1800
 
@@ -52,21 +50,6 @@ def birth_date(number: str, today: date) -> date | None:
     except ValueError:
         return None
     return birth if birth.year >= _OLDEST_YEAR and birth <= today else None
-
-
-def reads_as_number(text: str, today: date) -> bool:
-    """Whether a free text (a case number, a reference) holds an 18-character number, however it is broken up."""
-    solid = _BETWEEN("", text).upper()
-    return any(
-        type_of(window) is not None
-        and check_character(window[:17]) == window[17]
-        and birth_date(window, today) is not None
-        for window in _windows(solid)
-    )
-
-
-def _windows(solid: str) -> Iterator[str]:
-    return (solid[at : at + 18] for at in range(len(solid) - 17) if has_shape(solid[at : at + 18]))
 
 
 def from_first_generation(fifteen: str) -> str | None:

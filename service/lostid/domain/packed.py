@@ -3,7 +3,7 @@
 Format 0, all numbers big-endian:
 
     flags       1 byte    bits 7-6 format, 5 final ALL, 4 reversible ALL, 3 final watermark, 2 reversible watermark,
-                          1-0 number of extras (3: a count byte follows)
+                          1-0 number of extras (3: the number follows as a varint)
     watermarks  2 bytes   each, final first: the largest of the THROUGH covers (day number or issue number)
     extras      9 bytes   each: kind byte (bit 7 final; low bits ONLY 3, ALL_BUT 4, ALSO_SPARED 5), 8-byte serial tag.
                           ALSO_SPARED belongs to the ALL_BUT before it. Kind bytes with bit 6 are kept for imports.
@@ -26,7 +26,6 @@ from lostid.domain.record import Record
 
 FORMAT: Final = 0
 _TAG_BYTES: Final = 8
-_MAX_EXTRAS: Final = 0xFF
 _WATERMARK_MAX: Final = 0xFFFF
 _FINAL_BIT: Final = 0x80
 _ALSO_SPARED: Final = 5
@@ -99,9 +98,7 @@ def _pack_covers(reaches: Iterable[Reach]) -> bytes:
             watermarks += min(max(through), _WATERMARK_MAX).to_bytes(2, "big")
     groups = sorted({_extra(cover) for cover in covers if cover.kind in _SERIAL_KINDS})
     count = sum(len(group) for group in groups) // (1 + SERIAL_TAG_BYTES)
-    if count > _MAX_EXTRAS:
-        raise ValueError("more serials than a packed record holds")
-    head = bytes([flags | count]) if count < 3 else bytes([flags | 3, count])
+    head = bytes([flags | count]) if count < 3 else bytes([flags | 3]) + _varint(count)
     return head + watermarks + b"".join(groups)
 
 
@@ -148,7 +145,7 @@ class _Reader:
             if flags & bit:
                 covers.append(PackedCover(CoverKind.THROUGH, final, int.from_bytes(self._take(2), "big")))
         count = flags & 3
-        covers += self._extras(self._byte() if count == 3 else count)
+        covers += self._extras(self._number() if count == 3 else count)
         seq = self._number()
         if self._at != len(self._body):
             raise ValueError("rest")
