@@ -35,7 +35,8 @@ from lostid.guard.auth import KeyCache, Refused
 from lostid.guard.rates import Rates
 from lostid.ledger.apikeys import ApiKey
 from lostid.ledger.errors import LedgerError
-from lostid.ledger.journal import JournalWriter, Line
+from lostid.ledger.journal import JournalWriter
+from lostid.ledger.lines import Line
 from lostid.registry.lookup import ExactLookup, FreshnessUnproven
 
 AT_A_TIME = 200  # documents of a batch between two turns of the loop
@@ -107,7 +108,8 @@ class Checks:
             try:
                 document, instance = self._read(asked.document, as_of)
             except Refusal as refusal:
-                self._note(as_of, self._ids.new("chk_", as_of), 0, None, key, asked, asked.reference, "refused", 0)
+                id_ = self._ids.new("chk_", as_of)
+                self._note(as_of, id_, 0, None, key, asked, asked.reference, refusal.code, slots[_SEQ])
                 raise _invalid(refusal) from None
             limits = self._allow(key, asked.operator, asked.purpose, 1)
             document_key = self._document_key(key.env, document)
@@ -186,7 +188,7 @@ class Checks:
                     document, instance = self._read(item.document, as_of)
                 except Refusal as refusal:
                     texts.append(refused_item_json(refusal, place, reference))
-                    told.append((None, "refused"))
+                    told.append((None, refusal.code))
                     continue
                 document_key = self._document_key(env, document)
                 if contains(document_key):
@@ -313,9 +315,20 @@ class Checks:
         seq: int,
     ) -> None:
         """The journal, off the answer's path. What finds no room is counted there."""
-        line = (id_, place, document_key, key.id, key.org, asked.operator, asked.purpose, _given(reference), status, seq)
+        line = (
+            id_,
+            place,
+            document_key,
+            key.id,
+            key.org,
+            asked.operator,
+            asked.purpose,
+            _given(reference),
+            status,
+            seq,
+        )
         self._journal.put(Line(at_ms, *line))
-        self._count[meters.STATUS_WORD[status]] += 1
+        self._count[meters.STATUS_WORD.get(status, meters.REFUSED)] += 1
 
     def _answer(self, ask: Ask, text: str) -> Answer:
         body = text.encode("ascii")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import re
 
+from lostid.domain.gb11643 import check_character
+
 REFERENCE = re.compile(r"[A-Za-z0-9._:/-]{1,64}", re.ASCII)
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}", re.ASCII)
 REQUEST_ID = re.compile(rb"[A-Za-z0-9_-]{8,64}")
@@ -42,26 +44,19 @@ class Ids:
         return name, False
 
 
-_SEPARATORS = str.maketrans("", "", " ._:/-")
-_WINDOW = re.compile(
-    r"(?=([1-9][0-9]{5}(?:18|19|20)[0-9]{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01])[0-9]{3}[0-9X]))"
+_BETWEEN = re.compile(r"[^0-9A-Za-z]+")
+_NUMBER = re.compile(
+    r"(?=([1-9][0-9]{5}(?:18|19|20)[0-9]{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01])[0-9]{3}[0-9X]))", re.ASCII
 )
-_WEIGHTS = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2)
-_CHECK_DIGITS = "10X98765432"
 
 
 def reads_as_number(value: str) -> bool:
-    """Whether a person would read an 18-digit document number in the value.
+    """Whether a person would read an 18-character document number in the value.
 
-    Separators are dropped first, letters folded, and every place is tried: a number inside a longer run is a
-    number still. It has to have the shape of one throughout (area, birth date, GB 11643 check digit), since the
-    check digit alone would refuse one booking number in eleven."""
+    Whatever separates is dropped, letters are folded, and every place is tried: a number inside a longer run is a
+    number still. It has to be one throughout (area, birth date, check digit): the check digit alone would refuse one
+    booking number in eleven."""
     if len(value) < 18:
         return False
-    run = value.translate(_SEPARATORS).upper()
-    return any(_check_digit_fits(window) for window in _WINDOW.findall(run))
-
-
-def _check_digit_fits(number: str) -> bool:
-    total = sum(weight * int(digit) for weight, digit in zip(_WEIGHTS, number, strict=False))
-    return _CHECK_DIGITS[total % 11] == number[17]
+    run = _BETWEEN.sub("", value).upper()
+    return any(check_character(number[:17]) == number[17] for number in _NUMBER.findall(run))

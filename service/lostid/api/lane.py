@@ -50,7 +50,7 @@ class Lane:
         await _send(outcome if isinstance(outcome, Answer) else await outcome, send)
 
     async def _rest(self, headers: Headers, first: bytes, receive: Receive) -> bytes | Answer:
-        """A body that comes in parts: whoever is refused without it is refused now, and nothing above the limit is kept."""
+        """A body in parts: who is refused without it is refused now, and nothing above the limit is kept."""
         parts, size, more = [first], len(first), True
         while more:
             refused = self._checks.admit_early(headers, size) if size > LIMIT or len(parts) == 1 else None

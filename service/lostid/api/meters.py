@@ -92,6 +92,7 @@ RECEIPT_TIME = _row.timing("lostid_receipt_seconds", "From a report's request to
 NAME = f"meters.{sha256(repr(_row.all).encode()).hexdigest()[:8]}"  # another layout is another file
 
 STATUS_WORD = dict(zip(STATUSES, CHECKS.words, strict=True))
+REFUSED = STATUS_WORD["refused"]
 CODE_WORD = dict(zip(PROBLEMS.values, PROBLEMS.words, strict=True))
 REASON_WORD = dict(zip(REPORTS.values, REPORTS.words, strict=True))
 KIND_CHECK, KIND_BATCH, KIND_CONTROL = KINDS.words

@@ -60,16 +60,24 @@ class KeyCache:
     async def refresh(self, at_least: int) -> bool:
         """Load anew; true if the cache is then as new as asked for. Any number of callers share one load.
 
-        A load that was under way already may have begun before the entry that the caller has seen: it is waited for,
-        and only then another one begins."""
-        for _ in range(2):
-            if self._loading is None:
-                self._loading = asyncio.create_task(self._reload())
-                self._loading.add_done_callback(_heard)
-            await asyncio.shield(self._loading)
-            if self.seq >= at_least:
-                return True
-        return False
+        A load that was under way may have begun before the entry that the caller knows of; then another follows."""
+        joined = self._loading is not None
+        await self._load_once()
+        if joined and self.seq < at_least:
+            await self._load_once()
+        return self.seq >= at_least
+
+    async def reload(self) -> None:
+        """Load anew, from a moment after this call: for when no lease vouches for the page's auth_seq."""
+        if self._loading is not None:
+            await self._load_once()
+        await self._load_once()
+
+    async def _load_once(self) -> None:
+        if self._loading is None:
+            self._loading = asyncio.create_task(self._reload())
+            self._loading.add_done_callback(_heard)
+        await asyncio.shield(self._loading)
 
     async def _reload(self) -> None:
         try:

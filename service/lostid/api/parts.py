@@ -1,0 +1,62 @@
+"""What a worker is made of, as the control plane's handlers get it: made in the lifespan, handed on, never global."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import redis.asyncio
+from fastapi import Request
+
+from lostid.api.checks import Checks
+from lostid.api.clock import Clock
+from lostid.api.ids import Ids
+from lostid.api.meters import Meters
+from lostid.api.problems import Problem
+from lostid.domain.keys import Keyring
+from lostid.guard.auth import KeyCache
+from lostid.ledger.journal import JournalWriter
+from lostid.ledger.pool import LedgerPool
+from lostid.settings import Settings
+
+
+class Room:
+    """So many at once; who finds it full is told to come back. Each kind of work has a room of its own, so that no
+    kind can starve another: reports keep theirs however many checks wait."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.taken = 0
+
+    @contextmanager
+    def place(self) -> Iterator[None]:
+        if self.taken >= self.size:
+            raise Problem("overloaded")
+        self.taken += 1
+        try:
+            yield
+        finally:
+            self.taken -= 1
+
+
+@dataclass(slots=True)
+class Parts:
+    settings: Settings
+    keyring: Keyring
+    clock: Clock
+    ids: Ids
+    meters: Meters
+    keys: KeyCache
+    checks: Checks
+    journal: JournalWriter
+    reports_pool: LedgerPool  # writes and their fences, nothing else
+    reads_pool: LedgerPool  # exact records, keys, search: what checks and readers wait for
+    redis: redis.asyncio.Redis
+    report_room: Room = field(default_factory=lambda: Room(256))
+    read_room: Room = field(default_factory=lambda: Room(64))
+
+
+def parts_of(request: Request) -> Parts:
+    parts: Parts = request.app.state.parts
+    return parts
