@@ -46,15 +46,14 @@ def load_or_make(directory: Path, make: bool) -> Secrets:
 
 
 def _write(path: Path, secret: bytes) -> None:
-    """Whole or not at all, also across a power cut: written aside, synced, then named (never over another file)."""
+    """Whole or not at all, also across a power cut: written aside, synced, then named."""
     aside = path.with_name(f".{path.name}.new")
     aside.unlink(missing_ok=True)
     with os.fdopen(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as f:
         f.write(secret.hex().encode() + b"\n")
         f.flush()
         os.fsync(f.fileno())
-    os.link(aside, path)
-    aside.unlink()
+    aside.rename(path)
     directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(directory)

@@ -5,9 +5,9 @@ import socket
 
 import psycopg
 import redis
-from tests.conftest import Engines
 
 from lostid.engines.valkey import SOCKET
+from tests.conftest import Engines
 
 
 def test_postgres_keeps_receipts(postgres_dsn: str) -> None:
