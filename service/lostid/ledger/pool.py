@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Any, Final, TypeVar
+from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
 import psycopg
 from psycopg import sql
@@ -20,6 +20,7 @@ from lostid.ledger.errors import LedgerDown, translated
 from lostid.ledger.statement import AsyncConn, Conn, Statement, nothing, watch_warnings
 
 T = TypeVar("T")
+P = ParamSpec("P")
 
 # What the DSN says itself comes first. A peer that vanished without a word is noticed in seconds, not in two hours.
 _DEFAULTS: Final[dict[str, Any]] = {
@@ -81,18 +82,20 @@ class LedgerPool:
         await self._reads.open(wait=False)
         await self._writes.open(wait=False)
 
-    async def read(self, work: Callable[[AsyncConn], Awaitable[T]]) -> T:
+    async def read(
+        self, work: Callable[Concatenate[AsyncConn, P], Awaitable[T]], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
         """`work` on a connection of the reading pool; once more where that connection turned out to be dead."""
         async with self.reading() as conn:
             try:
-                return await work(conn)
+                return await work(conn, *args, **kwargs)
             except LedgerDown:
                 if not conn.closed:
                     raise
         with translated(writing=False):
             await self._reads.check()
         async with self.reading() as conn:
-            return await work(conn)
+            return await work(conn, *args, **kwargs)
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConn]:
@@ -101,17 +104,21 @@ class LedgerPool:
             async with self._reads.connection() as conn:
                 yield conn
 
-    async def write(self, work: Callable[[AsyncConn], Awaitable[T]]) -> T:
+    async def write(
+        self, work: Callable[Concatenate[AsyncConn, P], Awaitable[T]], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
         """`work` in a task of its own, which runs to its end even if the caller is cancelled (an HTTP disconnect)."""
-        task = asyncio.create_task(self._write(work))
+        task = asyncio.create_task(self._write(work, *args, **kwargs))
         self._writing.add(task)
         task.add_done_callback(self._written)
         return await asyncio.shield(task)
 
-    async def _write(self, work: Callable[[AsyncConn], Awaitable[T]]) -> T:
+    async def _write(
+        self, work: Callable[Concatenate[AsyncConn, P], Awaitable[T]], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
         with translated(writing=True):
             async with self._writes.connection() as conn:
-                return await work(conn)
+                return await work(conn, *args, **kwargs)
 
     def _written(self, task: asyncio.Task[Any]) -> None:
         self._writing.discard(task)

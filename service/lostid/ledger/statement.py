@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Generic, LiteralString, TypeAlias, TypeVar
 from weakref import WeakSet
@@ -69,3 +70,15 @@ def nothing(rows: Rows) -> None:
 def done(rows: Rows) -> bool:
     """Whether the statement touched (returned) a row."""
     return bool(rows)
+
+
+@asynccontextmanager
+async def committing(conn: AsyncConn) -> AsyncIterator[None]:
+    """A transaction of several statements. When the block is left its commit has been heard of, without a warning."""
+    with translated(writing=True):
+        async with conn.transaction():
+            yield
+            _warned.discard(conn)
+        if conn in _warned:
+            await conn.close()
+            raise LedgerUnknown("the server warned about this commit")
