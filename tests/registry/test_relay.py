@@ -201,13 +201,13 @@ def test_layout_grows(ledger: Ledger, writer: Writer, relays: Make, valkey_url: 
 
 async def test_mended(ledger: Ledger, dsn: str, writer: Writer, relays: Make, valkey_url: str) -> None:
     """A damaged record and a lost one are answered by the ledger, and mended by the relay."""
-    ledger.report(1, 9_000)
-    position = ledger.report(2, 9_000)
+    ledger.report(101, 9_000)
+    position = ledger.report(102, 9_000)
     relay = relays(valkey_url)
     run_down(relay)
     good = contents(writer)
-    writer.client.hset(*place(writer, 1), b"damaged, and longer than it was before")
-    writer.client.hdel(*place(writer, 2))
+    writer.client.hset(*place(writer, 101), b"damaged, and longer than it was before")
+    writer.client.hdel(*place(writer, 102))
 
     async with await aconnect(dsn, name="test") as conn:
 
@@ -216,12 +216,12 @@ async def test_mended(ledger: Ledger, dsn: str, writer: Writer, relays: Make, va
 
         async with worker(valkey_url, confirm=confirm) as work:
             work.position = position
-            found = await work.exact.of([key(1), key(2), key(3)])
+            found = await work.exact.of([key(101), key(102), key(103)])
             assert [one.source for one in found] == [Source.LEDGER] * 3
             card = Instance(days=(9_000,))
             assert [one.status(card) for one in found] == ["reported", "reported", "clear"]
-            await work.exact.of([key(1)])  # what is doubted goes along with the next question
+            await work.exact.of([key(101)])  # what is doubted goes along with the next question
             assert relay.turn() is False
             assert contents(writer) == good
             assert writer.head().repaired == 2
-            assert [one.source for one in await work.exact.of([key(1), key(2)])] == [Source.REGISTRY] * 2
+            assert [one.source for one in await work.exact.of([key(101), key(102)])] == [Source.REGISTRY] * 2
