@@ -2,9 +2,9 @@
 
     LOSTID_URL=... LOSTID_KEY=... LOSTID_QUEUE_KEY=... python check_in.py reservations.csv --operator desk-3
 
-The file has a header: reference,type,number,valid_from (and issue_no, card_serial, issuing_state where the type needs
-them). When the line is down guests are let in and their checks are kept, sealed, in the queue file; they are made up for
-at the next start, and every hit is shown. Ends with 0 when everybody may be checked in, with 1 when somebody may not.
+The file has a header: reference,type,number,valid_from (and issue_no, card_serial, issuing_state where the type
+needs them). When the line is down guests are let in and their checks are kept, sealed, in the queue file; they are made
+up for at the next start, and every hit is shown. Ends with 0 when everybody may be checked in, else with 1.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
     LOSTID_URL=... LOSTID_KEY=... python counter.py report --operator officer-117 --case A-2026-11-0031 \\
         --type cn.resident-id --reason lost --effective-at 2026-11-20T09:00:00+08:00 < number
     ... python counter.py found scans.csv --operator officer-117 --case F-2026-11
-    ... python counter.py withdraw rpt_... --operator officer-117 --grounds returned_to_holder --evidence "shown at desk"
+    ... python counter.py withdraw rpt_... --operator officer-117 --grounds returned_to_holder --evidence "at desk"
     ... python counter.py approve wdr_... --operator officer-204       (another officer of another station, own key)
 
 Each call has an idempotency key made from the case, so that a counter that lost its line can simply be told again: the
