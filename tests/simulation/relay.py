@@ -1,0 +1,99 @@
+"""A relay: carries the ledger's entries to Redis, refills it when it is somewhere else. Every host runs one."""
+
+from functools import partial
+
+from lostid.replication import copying
+from lostid.replication.copying import Move
+from lostid.replication.rules import Position
+from tests.simulation import redis
+from tests.simulation.engine import LOST, PARK, Actor, Process, Steps
+from tests.simulation.ledger import Entry, Server
+from tests.simulation.ledger import Reply as SendReply
+from tests.simulation.schedule import MS
+from tests.simulation.world import Host, World
+
+
+class Relay:
+    def __init__(self, world: World, host: Host, process: Process) -> None:
+        self.world, self.host = world, host
+        self.dozing: tuple[Actor, int] | None = None
+        Actor(world.engine, process, self.steps, world.engine.now + int(world.random() * 20 * MS))
+
+    def steps(self, actor: Actor) -> Steps:
+        world, host = self.world, self.host
+        given_time = ""
+        while True:
+            head = yield from world.ask_redis(actor, host, redis.where)
+            seen = LOST if head is LOST else (yield from self.ledger(actor, head.position))
+            if seen is LOST:
+                yield 40 * MS
+                continue
+            on_chain, at, entries = seen
+            move = copying.move(head, on_chain, at)
+            if move is Move.REFILL and head.fill and head.fill != given_time:
+                given_time = head.fill
+                yield 30 * MS
+            elif move is Move.REFILL:
+                yield from self.refill(actor)
+            elif move is Move.APPEND:
+                yield from self.append(actor, entries)
+            else:
+                yield from self.doze(actor)
+
+    def doze(self, actor: Actor) -> Steps:
+        ticket = actor.waits()
+        self.dozing = (actor, ticket)
+        self.world.engine.at(self.world.engine.now + int(self.world.random() * 300 * MS), actor.wake, (ticket, None))
+        yield PARK
+        self.dozing = None
+
+    def nudge(self) -> None:
+        if self.dozing is not None:
+            actor, ticket = self.dozing
+            self.world.engine.at(self.world.engine.now, actor.wake, (ticket, None))
+
+    def ledger(self, actor: Actor, position: Position | None) -> Steps:
+        """Where the ledger is, whether it has Redis's position, and the entries after it with their records."""
+
+        def op(server: Server, reply: SendReply) -> None:
+            state = self.host.entries_from()
+            on_chain = position is not None and state.chain.get(position.seq) == position.hash
+            after = state.after(position.seq, 20) if position is not None else []
+            entries = [(e, state.record(e.key, e.seq)) for e in after]
+            reply((on_chain, state.head.position, entries))
+
+        return self.world.ask_ledger(actor, self.host, op)
+
+    def append(self, actor: Actor, entries: list[tuple[Entry, int]]) -> Steps:
+        for entry, record in entries:
+            yield self.world.step(self.host, "relay.append")
+            step = partial(redis.append, rules=self.world.rules, entry=entry, record=record)
+            done = yield from self.world.ask_redis(actor, self.host, lambda copy, reply: step(copy, reply=reply))  # noqa: B023  waited for
+            if done is not True:
+                return
+
+    def refill(self, actor: Actor) -> Steps:
+        """Head first, records, head last; every step shows the nonce of our own wipe."""
+        world, host = self.world, self.host
+        nonce = world.engine.rng.randbytes(4).hex()
+        wiped = yield from world.ask_redis(actor, host, lambda c, r: redis.wipe(c, nonce, r))
+        if wiped is LOST:
+            return
+
+        def op(server: Server, reply: SendReply) -> None:
+            state = self.host.entries_from()
+            seq = state.head.seq
+            reply((state.head.position, {k: state.record(k, seq) for k in state.folds}, dict(state.chain)))
+
+        snapshot = yield from world.ask_ledger(actor, host, op)
+        if snapshot is LOST:
+            return
+        position, records, chain = snapshot
+        keys = list(records)
+        for half in (keys[::2], keys[1::2]):
+            yield world.step(host, "relay.fill")
+            step = partial(redis.fill, nonce=nonce, records={key: records[key] for key in half})
+            done = yield from world.ask_redis(actor, host, lambda copy, reply: step(copy, reply=reply))  # noqa: B023  waited for
+            if done is not True:
+                return
+        yield from world.ask_redis(actor, host, lambda c, r: redis.finish(c, nonce, position, chain, r))
