@@ -25,10 +25,14 @@ PATHS = ("/v1/checks", "/v1/checks/batch")
 class Lane:
     """`others` is the control plane: lifespan, every other path, and every other method."""
 
-    def __init__(self, checks: Checks, others: App) -> None:
-        self._decide: dict[str, Decide] = dict(zip(PATHS, (checks.check, checks.batch), strict=True))
-        self._checks = checks
+    def __init__(self, others: App) -> None:
         self._others = others
+        self._decide: dict[str, Decide] = {}
+
+    def open(self, checks: Checks) -> None:
+        """Once the lifespan has made them. The server does not listen before."""
+        self.checks = checks
+        self._decide = dict(zip(PATHS, (checks.check, checks.batch), strict=True))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         decide = self._decide.get(scope["path"]) if scope["type"] == "http" and scope["method"] == "POST" else None
@@ -53,7 +57,7 @@ class Lane:
         """A body in parts: who is refused without it is refused now, and nothing above the limit is kept."""
         parts, size, more = [first], len(first), True
         while more:
-            refused = self._checks.admit_early(headers, size) if size > LIMIT or len(parts) == 1 else None
+            refused = self.checks.admit_early(headers, size) if size > LIMIT or len(parts) == 1 else None
             if refused is not None:
                 return refused
             message = await receive()

@@ -53,6 +53,8 @@ class Parts:
     reports_pool: LedgerPool  # writes and their fences, nothing else
     reads_pool: LedgerPool  # exact records, keys, search: what checks and readers wait for
     redis: redis.asyncio.Redis
+    registry_seen: bool = False  # the registry has answered this worker at least once
+    journal_seen: tuple[int, int] = (0, 0)  # what of its counts the meters hold already: written, lost
     report_room: Room = field(default_factory=lambda: Room(256))
     read_room: Room = field(default_factory=lambda: Room(64))
 

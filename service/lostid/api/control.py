@@ -1,0 +1,24 @@
+"""The control plane: everything but the checks, in FastAPI. Callers are admitted route by route, none by default."""
+
+from __future__ import annotations
+
+from fastapi import FastAPI
+
+from lostid.api import edge, health, reports
+from lostid.api.lane import PATHS
+from lostid.api.problems import Problem
+
+
+def control_plane() -> FastAPI:
+    """The routes, and how they refuse. What they work with is put into `state.parts` by the lifespan."""
+    app = FastAPI(title="lostid", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
+    edge.install(app)
+    app.include_router(health.router)
+    app.include_router(reports.router)
+    for path in PATHS:  # POST never comes here: the lane answers it
+        app.add_api_route(path, _only_post, methods=["GET", "HEAD", "PUT", "PATCH", "DELETE"], include_in_schema=False)
+    return app
+
+
+async def _only_post() -> None:
+    raise Problem("method_not_allowed", headers=[(b"allow", b"POST")])

@@ -1,0 +1,179 @@
+"""/livez, /readyz, /metrics, /v1/status: how this host is."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from importlib.metadata import version
+from ipaddress import ip_address
+from typing import Annotated, Any
+
+import redis
+from fastapi import APIRouter, Depends, Request
+from prometheus_client.core import GaugeMetricFamily, Metric
+from starlette.responses import JSONResponse, Response
+
+from lostid.api.admission import caller
+from lostid.api.clock import now_ms
+from lostid.api.parts import Parts, parts_of
+from lostid.domain.roles import ADMIN
+from lostid.filter.page import Slot, Unproven, boottime_ns
+from lostid.ledger import entries, hosts
+from lostid.ledger.errors import LedgerError
+from lostid.ledger.statement import AsyncConn
+
+PATIENCE_S = 1.0
+_FORWARDED = frozenset((b"x-forwarded-for", b"x-real-ip", b"forwarded"))
+_admin = caller(ADMIN)
+
+router = APIRouter()
+
+
+async def loopback_or_admin(request: Request) -> None:
+    """From this machine, and not through a proxy on it; else with a key of role admin."""
+    client = request.client
+    if client is not None and not any(name in _FORWARDED for name, _ in request.scope["headers"]):
+        try:
+            if ip_address(client.host).is_loopback:
+                return
+        except ValueError:
+            pass
+    await _admin(request)
+
+
+Here = Annotated[None, Depends(loopback_or_admin)]
+
+
+@router.get("/livez")
+async def livez() -> Response:
+    """The loop turns. Says nothing about anything else."""
+    return JSONResponse({"status": "alive"})
+
+
+@router.get("/readyz")
+async def readyz(request: Request) -> Response:
+    """Whether this host answers checks and takes reports now, and what it is doing if not."""
+    told = await readiness(parts_of(request))
+    return JSONResponse(told, 200 if told["ready"] else 503, {} if told["ready"] else {"Retry-After": "1"})
+
+
+async def readiness(parts: Parts) -> dict[str, Any]:
+    """Each of the four, and all of them."""
+    ledger, registry = await asyncio.gather(_ledger_answers(parts), _registry_answers(parts))
+    parts.registry_seen = parts.registry_seen or registry
+    told = {
+        "lease": _lease(parts),
+        "filter": _filter(parts),
+        "ledger": {"ok": ledger and parts.keys.loaded},
+        "registry": {"ok": registry},
+    }
+    # A registry that goes away later costs speed and no answer: then it is shown, but takes no host out of service.
+    ready = parts.registry_seen and all(told[name]["ok"] for name in ("lease", "filter", "ledger"))
+    return {"ready": ready, **told}
+
+
+def _lease(parts: Parts) -> dict[str, Any]:
+    view = parts.checks.view
+    left = 0 if view is None else view.slots[Slot.LEASE_UNTIL] - boottime_ns()
+    return {"ok": left > 0, "left_ms": max(0, left // 1_000_000)}
+
+
+def _filter(parts: Parts) -> dict[str, Any]:
+    view = parts.checks.view
+    if view is None:
+        return {"ok": False, "doing": "starting"}
+    progress = view.page.progress()
+    told: dict[str, Any] = {"ok": not parts.checks.halted, "doing": progress.phase.name.lower()}
+    if progress.total:
+        told |= {"done": progress.done, "total": progress.total}
+    try:
+        view.current()
+    except Unproven:
+        told["ok"] = False
+    return told
+
+
+async def _ledger_answers(parts: Parts) -> bool:
+    return await _within(parts.reads_pool.read(entries.HEAD.arun))
+
+
+async def _registry_answers(parts: Parts) -> bool:
+    return await _within(parts.redis.ping())
+
+
+async def _within(question: Awaitable[object]) -> bool:
+    """Whether there was an answer in time. The question itself is not cancelled."""
+    task = asyncio.ensure_future(question)
+    task.add_done_callback(lambda done: done.cancelled() or done.exception())
+    await asyncio.wait([task], timeout=PATIENCE_S)
+    if not task.done():
+        return False
+    return isinstance(task.exception(), LedgerError | redis.RedisError | OSError) is False and task.exception() is None
+
+
+@router.get("/v1/status")
+async def status(request: Request, _: Here) -> Response:
+    """How far the ledger and this host are, which hosts there are, what was counted."""
+    return JSONResponse(await overview(parts_of(request)))
+
+
+async def overview(parts: Parts) -> dict[str, Any]:
+    async def look(conn: AsyncConn) -> tuple[entries.Head, list[hosts.Host]]:
+        return await entries.HEAD.arun(conn), await hosts.SAMPLE.arun(conn)
+
+    head, known = await parts.reads_pool.read(look)
+    view = parts.checks.view
+    seq = 0 if view is None else view.slots[Slot.SEQ]
+    return {
+        "version": version("lostid"),
+        "at": parts.clock.text(now_ms()),
+        "seq": head.seq,
+        "recorded_at": parts.clock.text(head.recorded_ms),
+        "lag": max(0, head.seq - seq),
+        "host": {
+            "seq": seq,
+            "lease": _lease(parts),
+            "filter": _filter(parts),
+            "registry": await _registry_answers(parts),
+        },
+        "hosts": [{"id": host.inc.hex()[:12], "seq": host.seq, "lag": max(0, head.seq - host.seq)} for host in known],
+        "counts": {
+            "documents_in_filter": _documents(parts),
+            "api_keys": len(parts.keys),
+            "journal_waiting": parts.journal.waiting,
+        },
+    }
+
+
+def _documents(parts: Parts) -> int:
+    view = parts.checks.view
+    try:
+        if view is None:
+            return 0
+        view.current()
+        return view.generation.counters.count
+    except Unproven:
+        return 0
+
+
+@router.get("/metrics")
+async def metrics(request: Request, _: Here) -> Response:
+    """All workers of this host, whichever of them is asked."""
+    parts = parts_of(request)
+    return Response(parts.meters.exposition(*_gauges(parts)), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+def _gauges(parts: Parts) -> list[Metric]:
+    view = parts.checks.view
+    of_host: list[tuple[str, str, Callable[[], float]]] = [
+        ("lostid_seq", "The last entry that this host has applied", lambda: view.slots[Slot.SEQ] if view else 0),
+        ("lostid_lease_left_seconds", "How long this host may still answer", lambda: _lease(parts)["left_ms"] / 1000),
+        ("lostid_filter_documents", "Documents in this host's filter", lambda: _documents(parts)),
+        ("lostid_halted", "1: a canary was clear, the worker asked answers nothing", lambda: parts.checks.halted),
+    ]
+    gauges: list[Metric] = []
+    for name, help_, value in of_host:
+        gauge = GaugeMetricFamily(name, help_)
+        gauge.add_metric([], float(value()))
+        gauges.append(gauge)
+    return gauges

@@ -1,0 +1,152 @@
+"""Search and history: what the registry tells reporters. Each is rationed, and journalled before it is answered."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import Any
+
+from pydantic import MISSING
+
+from lostid.api.clock import Clock, now_ms, parse_instant
+from lostid.api.models import Document, HistoryRequest, SearchRequest
+from lostid.api.parts import Parts
+from lostid.api.problems import Fault, Problem
+from lostid.api.reporting import read_number
+from lostid.domain.errors import Refusal
+from lostid.ledger import entries, lookups, reports
+from lostid.ledger.apikeys import ApiKey
+from lostid.ledger.entries import Entry
+from lostid.ledger.lines import Line
+from lostid.ledger.reports import Place, Report
+
+
+async def search(parts: Parts, key: ApiKey, asked: SearchRequest) -> dict[str, Any]:
+    """Reports on a document, whoever made them; or the organisation's own under the case number."""
+    _authorise(key, asked.operator)
+    since_ms = _since_ms(asked)
+    after, limit = _place(asked.cursor), asked.limit
+    with parts.read_room.place():
+        if asked.document is MISSING:
+            found = await parts.reads_pool.read(
+                lambda conn: reports.by_case(conn, key.env, key.org, asked.case_number, since_ms, after, limit)
+            )
+        else:
+            document_key = _document_key(parts, key, asked.document)
+            await _ration(parts, key, asked, document_key, "search")
+            found = await parts.reads_pool.read(
+                lambda conn: reports.by_document(conn, key.env, document_key, after, limit)
+            )
+    more = len(found) == limit
+    shown = [report_json(parts.clock, report, key) for report in found if report.recorded_ms >= since_ms]
+    return _listed("reports", shown, _cursor(Place(found[-1].seq, found[-1].id)) if more else None)
+
+
+async def history(parts: Parts, key: ApiKey, asked: HistoryRequest) -> dict[str, Any]:
+    """Every entry of a document, oldest first."""
+    _authorise(key, asked.operator)
+    after, limit = _place(asked.cursor), asked.limit
+    document_key = _document_key(parts, key, asked.document)
+    with parts.read_room.place():
+        await _ration(parts, key, asked, document_key, "history")
+        found = await parts.reads_pool.read(lambda conn: entries.of_document(conn, document_key, after.seq, limit))
+    shown = [entry_json(parts.clock, entry, key) for entry in found]
+    return _listed("entries", shown, _cursor(Place(found[-1].seq, found[-1].id)) if len(found) == limit else None)
+
+
+async def own_report(parts: Parts, key: ApiKey, id_: str) -> dict[str, Any]:
+    with parts.read_room.place():
+        found = await parts.reads_pool.read(lambda conn: reports.get(conn, key.env, key.org, id_))
+    if found is None:
+        raise Problem("not_found")
+    return report_json(parts.clock, found, key)
+
+
+def report_json(clock: Clock, report: Report, key: ApiKey) -> dict[str, Any]:
+    """Never the number. Another organisation's report says what is in force, not who worked on which case."""
+    told: dict[str, Any] = {
+        "id": report.id,
+        "seq": report.seq,
+        "state": report.state,
+        "type": report.type,
+        "reason": report.reason,
+        "effective_at": clock.text(report.effective_ms),
+        "covers": report.covers,
+        "org": report.org,
+        "recorded_at": clock.text(report.recorded_ms),
+    }
+    if report.in_force_ms is not None:
+        told["in_force_at"] = clock.text(report.in_force_ms)
+    if report.visibility is not None:
+        told["visibility"] = report.visibility
+    if report.org == key.org:
+        told |= {"station": report.station, "operator": report.operator, "case_number": report.case_number}
+    return told
+
+
+_TOLD = ("type", "reason", "covers", "grounds", "org")
+_TOLD_AT_HOME = ("station", "operator", "case_number")
+
+
+def entry_json(clock: Clock, entry: Entry, key: ApiKey) -> dict[str, Any]:
+    facts = entry.facts
+    names = _TOLD + _TOLD_AT_HOME if facts.get("org") == key.org else _TOLD
+    told: dict[str, Any] = {"seq": entry.seq, "kind": entry.kind, "id": entry.id}
+    told["recorded_at"] = clock.text(entry.recorded_ms)
+    if "effective_ms" in facts:
+        told["effective_at"] = clock.text(facts["effective_ms"])
+    return told | {name: facts[name] for name in names if name in facts}
+
+
+def _authorise(key: ApiKey, operator: str) -> None:
+    if key.operator is not None and key.operator != operator:
+        raise Problem("operator_mismatch")
+
+
+def _document_key(parts: Parts, key: ApiKey, document: Document) -> bytes:
+    try:
+        return parts.keyring.key(key.env, read_number(document, parts.clock, now_ms()))
+    except Refusal as refusal:
+        raise Problem("invalid", [Fault(refusal.within("/document"), refusal.code, refusal.expected)]) from None
+
+
+async def _ration(
+    parts: Parts, key: ApiKey, asked: SearchRequest | HistoryRequest, document_key: bytes, purpose: str
+) -> None:
+    """Journalled before it is answered. Raises Problem cap_reached."""
+    at_ms = now_ms()
+    id_ = parts.ids.new("chk_", at_ms)
+    line = Line(at_ms, id_, 0, document_key, key.id, key.org, asked.operator, purpose, asked.case_number, "read", 0)
+    day = parts.clock.today(at_ms)
+    if not await parts.reads_pool.write(lambda conn: lookups.take(conn, key.env, day, [line])):
+        raise Problem("cap_reached")
+
+
+def _since_ms(asked: SearchRequest) -> int:
+    if asked.recorded_since is MISSING:
+        return 0
+    since = parse_instant(asked.recorded_since)
+    if since is None:
+        raise Problem("invalid", [Fault("/recorded_since", "value_invalid")])
+    return max(0, int(since.timestamp() * 1000))
+
+
+def _listed(name: str, shown: list[dict[str, Any]], cursor: str | None) -> dict[str, Any]:
+    return {name: shown} if cursor is None else {name: shown, "next_cursor": cursor}
+
+
+def _cursor(place: Place) -> str:
+    return base64.urlsafe_b64encode(f"{place.seq}.{place.id}".encode()).decode().rstrip("=")
+
+
+def _place(cursor: Any) -> Place:
+    if cursor is MISSING:
+        return reports.START
+    try:
+        seq, _, id_ = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode("ascii").partition(".")
+        place = Place(int(seq), id_)
+    except (ValueError, binascii.Error):
+        raise Problem("invalid", [Fault("/cursor", "value_invalid")]) from None
+    if not 0 <= place.seq < 1 << 63:
+        raise Problem("invalid", [Fault("/cursor", "value_invalid")])
+    return place

@@ -1,0 +1,133 @@
+"""The application of a worker: the lane for checks before the control plane, and the lifespan that makes its parts."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+
+from fastapi import FastAPI
+
+from lostid.api import canary, logs, meters
+from lostid.api.checks import Checks, Confirm
+from lostid.api.clock import Clock
+from lostid.api.control import control_plane
+from lostid.api.edge import Edge
+from lostid.api.ids import Ids
+from lostid.api.lane import Lane
+from lostid.api.parts import Parts
+from lostid.api.reporting import finish_reports
+from lostid.domain.canaries import canary_keys
+from lostid.domain.keys import Keyring
+from lostid.domain.position import Position
+from lostid.domain.record import Record
+from lostid.filter.page import Unproven, boot_id
+from lostid.filter.view import FilterView
+from lostid.guard.auth import KeyCache
+from lostid.guard.rates import Rates
+from lostid.ledger import apikeys, covers
+from lostid.ledger.errors import LedgerError
+from lostid.ledger.journal import JournalWriter
+from lostid.ledger.pool import LedgerPool, open_pool
+from lostid.registry.client import open_async_client
+from lostid.registry.lookup import ExactLookup
+from lostid.registry.reader import Reader
+from lostid.secrets import load_or_make
+from lostid.settings import Settings
+
+CARE_EVERY_S = 0.2
+FINISH_S = 2.5
+
+
+def create_app(settings: Settings) -> Lane:
+    """The ASGI application of one worker. Nothing is opened before its lifespan begins."""
+    control = control_plane()
+    lane = Lane(Edge(control))
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        async with running(settings) as parts:
+            control.state.parts = parts
+            lane.open(parts.checks)
+            yield
+            await finish_reports(FINISH_S)
+
+    control.router.lifespan_context = lifespan
+    return lane
+
+
+@asynccontextmanager
+async def running(settings: Settings) -> AsyncIterator[Parts]:
+    """Everything a worker needs, opened; the ledger, the registry and the page may all come later."""
+    if settings.database_url is None or settings.redis_url is None:
+        raise ValueError("a worker is told where the ledger and the registry are")
+    secrets = load_or_make(settings.secrets_path, make=False)
+    keyring = Keyring(secrets.outer, secrets.pepper, secrets.sealing)
+    async with AsyncExitStack() as stack:
+        reports_pool = await open_pool(settings.database_url, name="lostid-reports", reads=2, writes=4)
+        stack.push_async_callback(reports_pool.close)
+        reads_pool = await open_pool(settings.database_url, name="lostid-reads", reads=2, writes=1)
+        stack.push_async_callback(reads_pool.close)
+        journal = await stack.enter_async_context(JournalWriter(settings.database_url, keep_days=settings.journal_days))
+        client = open_async_client(settings.redis_url)
+        stack.push_async_callback(client.aclose)
+        keys = KeyCache(lambda: reads_pool.read(apikeys.load_all), sandbox=settings.sandbox)
+        meter = meters.Meters(settings.run_dir)
+        clock, made = Clock(settings.zone), Ids()
+        confirm = _confirming(reads_pool)
+        checks = Checks(keyring, keys, Rates(settings.run_dir), journal, confirm, clock, made, meter)
+        parts = Parts(settings, keyring, clock, made, meter, keys, checks, journal, reports_pool, reads_pool, client)
+        for care in (_care(parts, confirm), canary.watch(checks, confirm, canary_keys(keyring), meter)):
+            stack.push_async_callback(_stop, asyncio.create_task(care))
+        stack.push_async_callback(_close_lookup, checks)
+        yield parts
+
+
+def _confirming(pool: LedgerPool) -> Confirm:
+    async def confirm(keys: Sequence[bytes], at: Position) -> Mapping[bytes, Record] | None:
+        return await pool.read(lambda conn: covers.confirm(conn, keys, at.seq, at.hash))
+
+    return confirm
+
+
+async def _care(parts: Parts, confirm: Confirm) -> None:
+    """Five times a second, off the hot path: take up the page when it comes or was replaced, keep the keys new, and
+    carry the journal's counts to where a scrape finds them."""
+    while True:
+        try:
+            await _take_care(parts, confirm)
+        except (Unproven, LedgerError):
+            pass  # not there yet, or away: checks say so themselves
+        except Exception as error:  # this must go on
+            parts.meters.add(meters.ERROR_TASK)
+            logs.unexpected("care", error)
+        await asyncio.sleep(CARE_EVERY_S)
+
+
+async def _take_care(parts: Parts, confirm: Confirm) -> None:
+    checks, journal, slots = parts.checks, parts.journal, parts.meters.slots
+    written, lost = journal.written, journal.lost
+    slots[meters.JOURNAL_WRITTEN] += written - parts.journal_seen[0]
+    slots[meters.JOURNAL_LOST] += lost - parts.journal_seen[1]
+    parts.journal_seen = written, lost
+    view = checks.view
+    if view is None:
+        view = FilterView(parts.settings.run_dir, parts.keyring.key_id, boot_id())
+        position, reader = (lambda: view.page.position()), Reader(parts.redis)
+        checks.lookup = ExactLookup(reader, confirm, position, parts.keyring.record_tag_key)
+        checks.view = view
+    else:
+        view.refresh()
+    if view.page.auth_seq() > parts.keys.seq:
+        await parts.keys.refresh(view.page.auth_seq())
+
+
+async def _stop(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
+
+
+async def _close_lookup(checks: Checks) -> None:
+    if checks.view is not None:
+        await checks.lookup.close()
