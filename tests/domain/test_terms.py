@@ -28,7 +28,7 @@ def printed_ends(start: date, term: int) -> list[date]:
     return [start.replace(year=year)]
 
 
-@settings(max_examples=1000)
+@settings(max_examples=500)
 @given(st.data(), BIRTHS, st.integers(0, 90))
 def test_found(data: st.DataObject, birth: date, late: int) -> None:
     """The day of issue is among the candidates, also where the term is that of up to 90 days before."""
@@ -41,7 +41,7 @@ def test_found(data: st.DataObject, birth: date, late: int) -> None:
             assert start in issue_days(until, birth, TODAY)
 
 
-@settings(max_examples=1000)
+@settings(max_examples=500)
 @given(BIRTHS, st.dates(date(1935, 1, 1), date(2070, 1, 1)))
 def test_bounded(birth: date, until: date) -> None:
     """Candidates are in order, lie between birth and today, and end where the card says, give or take a 29 February."""

@@ -10,7 +10,7 @@ from lostid.domain import gb11643
 from lostid.domain.canonical import Canonical
 from lostid.domain.covers import Action, Cover, CoverKind, Effect
 from lostid.domain.documents import DRIVING_LICENCE, TYPES, DocumentType
-from lostid.domain.errors import Refusal
+from lostid.domain.errors import STRUCTURAL, Refusal
 from lostid.domain.instance import MISSING, Instance, day_number, day_of, instance_of
 from lostid.domain.keys import serial_tag
 from lostid.domain.reasons import REASONS, Reason
@@ -108,7 +108,8 @@ def decide_report(
 ) -> tuple[tuple[tuple[Canonical, ReportDecision], ...], dict[str, object]]:
     """A whole report: every document it covers (own number, `also_known_as`, all types after a death), and `covers`.
 
-    No document comes twice. A refusal of an alias points at the alias.
+    No document comes twice. A refusal of an alias points at the alias, unless it is `effective_at` that is
+    missing.
     """
     decided_for = partial(decide_cover, reason=reason, effective_at=effective_at, zone=zone, today=today, now_ms=now_ms)
     own = decided_for(canonical, instance, replaced_by=replaced_by)
@@ -118,7 +119,8 @@ def decide_report(
             named, new = _carried_over(canonical, instance, replaced_by, alias, reason)
             decided.append((alias, decided_for(alias, named, replaced_by=new)))
         except Refusal as refusal:
-            raise Refusal(refusal.code, f"/also_known_as/{place}", refusal.expected) from None
+            pointer = refusal.pointer if refusal.code in STRUCTURAL else f"/also_known_as/{place}"
+            raise Refusal(refusal.code, pointer, refusal.expected) from None
     documents: dict[tuple[str, str], tuple[Canonical, ReportDecision]] = {}
     for document, decision in decided:
         for type in decision.types:

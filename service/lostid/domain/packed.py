@@ -3,7 +3,7 @@
 Format 0, all numbers big-endian:
 
     flags       1 byte    bits 7-6 format, 5 final ALL, 4 reversible ALL, 3 final watermark, 2 reversible watermark,
-                          1-0 number of extras (3: the number follows as a varint)
+                          1-0 number of extras (3: a varint before them tells it)
     watermarks  2 bytes   each, final first: the largest of the THROUGH covers (day number or issue number)
     extras      9 bytes   each: kind byte (bit 7 final; low bits ONLY 3, ALL_BUT 4, ALSO_SPARED 5), 8-byte serial tag.
                           ALSO_SPARED belongs to the ALL_BUT before it. Kind bytes with bit 6 are kept for imports.
@@ -98,8 +98,8 @@ def _pack_covers(reaches: Iterable[Reach]) -> bytes:
             watermarks += min(max(through), _WATERMARK_MAX).to_bytes(2, "big")
     groups = sorted({_extra(cover) for cover in covers if cover.kind in _SERIAL_KINDS})
     count = sum(len(group) for group in groups) // (1 + SERIAL_TAG_BYTES)
-    head = bytes([flags | count]) if count < 3 else bytes([flags | 3]) + _varint(count)
-    return head + watermarks + b"".join(groups)
+    number = b"" if count < 3 else _varint(count)
+    return bytes([flags | min(count, 3)]) + watermarks + number + b"".join(groups)
 
 
 def _telling(reaches: list[Reach]) -> list[Reach]:
