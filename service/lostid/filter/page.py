@@ -205,10 +205,22 @@ class PageWriter:
         slots[start], slots[start + 1], slots[start + 2], slots[start + 3] = _FOUR.unpack(position.hash)
         slots[Slot.SEQLOCK] = odd + 1
 
+    def show(self, gen: int, position: Position) -> None:
+        """At a load: both at once. The old position is taken down before gen flips, so that a kill in between leaves
+        no pair of the two that never was."""
+        self.slots[Slot.SEQLOCK] |= 1
+        self.flip(gen)
+        self.publish(position)
+
+    @property
+    def blank(self) -> bool:
+        """Nothing has ever been published on this page."""
+        return not self.slots[Slot.SEQLOCK]
+
     def position(self) -> Position | None:
         """What the last writer published, or None where it was killed while publishing, or never did."""
         slots = self.slots
-        if slots[Slot.SEQLOCK] & 1 or not slots[Slot.SEQLOCK]:
+        if slots[Slot.SEQLOCK] & 1 or self.blank:
             return None
         return Position(slots[Slot.SEQ], slots[Slot.HASH].tobytes())
 

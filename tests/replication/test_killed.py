@@ -1,0 +1,107 @@
+"""kill -9 of the replica at every step: what it leaves behind is never wrong, and its successor mends it."""
+
+import secrets
+import signal
+
+import pytest
+
+from lostid.filter.page import Unproven
+from lostid.ledger import hosts
+from lostid.ledger.pool import LedgerPool
+from lostid.ledger.statement import Conn
+from lostid.replication import fence_wait
+from tests.replication.hosting import Host, report, until
+
+PAGE = "lostid.filter.page:PageWriter"
+GENERATION = "lostid.filter.generation:Generation"
+LEDGER = "lostid.ledger.hosts"
+HOST = "lostid.replication.host_filter:HostFilter"
+
+# In the order in which a replica takes them, from an empty directory on. (At the n-th time.)
+STEPS = [
+    (f"before {PAGE}.zero_lease", 1),
+    (f"before {HOST}.find", 1),
+    (f"after {HOST}.find", 1),
+    ("after lostid.replication.rebuilding:Rebuilding.look", 1),
+    (f"before {HOST}.show", 1),
+    (f"before {PAGE}.show", 1),
+    (f"amid {PAGE}.show", 1),
+    (f"after {PAGE}.flip", 1),
+    (f"amid {PAGE}.publish", 1),
+    (f"after {PAGE}.show", 1),
+    (f"before {PAGE}.note_inc", 1),
+    (f"after {PAGE}.note_inc", 1),
+    (f"before {LEDGER}:join", 1),
+    (f"after {LEDGER}:join", 1),
+    (f"before {LEDGER}:leave", 1),
+    (f"after {LEDGER}:leave", 1),
+    (f"before {LEDGER}:renew", 1),
+    (f"after {LEDGER}:renew", 1),
+    (f"before {PAGE}.grant", 1),
+    (f"after {PAGE}.grant", 1),
+    (f"after {PAGE}.grant", 3),
+    (f"before {GENERATION}.add_all", 2),
+    ("after lostid.filter.bloom:MappedBloom.add", 2),
+    (f"after {GENERATION}.add_all", 2),
+    (f"before {PAGE}.publish", 3),
+    (f"amid {PAGE}.publish", 3),
+    (f"after {PAGE}.publish", 3),
+    (f"after {LEDGER}:renew", 3),
+    (f"before {LEDGER}:sample", 2),
+]
+
+
+@pytest.mark.timeout(180)
+async def test_every_step(host: Host, conn: Conn, pool: LedgerPool) -> None:
+    """Whatever step it died at: what was reported before is not clear, and the next replica goes on from there.
+
+    Each one starts on what the last one left, while reports come in; the fence is passed for each of them.
+    """
+    reported: list[bytes] = []
+    for step, times in STEPS:
+        replica = host.start("tests.replication.doomed", step, str(times))
+        while replica.poll() is None:
+            key = secrets.token_bytes(16)
+            placed = report(conn, key)
+            await fence_wait.wait(pool, placed.seq, placed.hash)
+            reported.append(key)
+            assert host.answers(*reported) is not False, step
+        assert replica.wait() == -signal.SIGKILL, step
+        assert host.answers(*reported) is not False, step
+    host.start()
+    host.ready()
+    assert host.answers(*reported) is True
+    until(lambda: len(hosts.sample(conn)) == 1)
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_at_leave(host: Host, conn: Conn, when: str) -> None:
+    """Killed while it leaves: no lease, and at most a row that the next one deletes."""
+    host.start("tests.replication.doomed", f"{when} {LEDGER}:leave", "1")
+    host.ready(1)
+    host.signal(signal.SIGTERM)
+    assert host.replica is not None
+    assert host.replica.wait(10) == -signal.SIGKILL
+    assert host.page().lease_until() == 0
+    assert len(hosts.sample(conn)) == (1 if when == "before" else 0)
+    host.start()
+    host.ready(1)
+    until(lambda: len(hosts.sample(conn)) == 1)
+
+
+def test_torn_position(host: Host, conn: Conn) -> None:
+    """Killed between the words of the position: nobody reads half of it, and a lease that somebody may still carry has
+    ended before an older one is shown."""
+    host.start()
+    host.ready(1)
+    host.stop()
+    last = report(conn)
+    for key in range(3):
+        last = report(conn, key.to_bytes(16, "big"))
+    replica = host.start("tests.replication.doomed", "amid lostid.filter.page:PageWriter.publish", "1")
+    assert replica.wait(10) == -signal.SIGKILL
+    with pytest.raises(Unproven):
+        host.page().position()
+    host.start()
+    host.ready(last.seq)
+    assert host.answers(*(key.to_bytes(16, "big") for key in range(3))) is True
