@@ -17,16 +17,16 @@ from functools import partial
 from lostid.engines import postgres, valkey
 from lostid.engines.procs import DataDirLock, living_in, spawn
 from lostid.filter.page import zero_lease
+from lostid.listening import is_ready, listen, url_of
 from lostid.secrets import load_or_make
 from lostid.settings import Settings, private_dir
 from lostid.units import Unit
 
 SIGNALS = {signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
-BACKLOG = 2048
 WORKERS_LEAVE_S = 5.0
 OTHERS_LEAVE_S = 2.0
 SAY_EVERY_S = 15.0
-CONNECTIONS_PER_WORKER = 8
+CONNECTIONS_PER_WORKER = 10
 
 Engine = postgres.Postgres | valkey.Valkey
 
@@ -54,12 +54,13 @@ class Supervisor:
         self.others: list[Unit] = []  # replica and relay
         self.workers: list[Unit] = []
         self.listening: socket.socket | None = None
+        self.url = ""
 
     def run(self, on_ready: Callable[[str], None], task: Sequence[str] = ()) -> int:
         """Start, call `on_ready` with the URL, keep going until SIGTERM or SIGINT, stop in order.
 
         `task`: role and arguments of a child that runs once, when all is ready.
-        Raises DataDirInUse, EngineRefused, SecretsRefused, StartFailed.
+        Raises DataDirInUse, EngineRefused, SecretsRefused, CannotListen, StartFailed.
         """
         with DataDirLock(self.settings.data_dir):
             before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
@@ -76,13 +77,6 @@ class Supervisor:
                 self._stop()
                 signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
-    @property
-    def url(self) -> str:
-        assert self.listening is not None  # noqa: S101  opened first
-        host, port = self.listening.getsockname()[:2]
-        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104  where we find ourselves
-        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-
     # -- start ---------------------------------------------------------------------------------------------------------
 
     def _start(self) -> None:
@@ -91,7 +85,8 @@ class Supervisor:
         first = settings.embedded_postgres and not postgres.exists(settings.data_dir)
         load_or_make(settings.secrets_path, make=first)
         private_dir(settings.run_dir)
-        self.listening = _listen(settings.host, settings.port)
+        self.listening = listen(settings.host, settings.port)
+        self.url = url_of(self.listening)
 
         engines: list[Engine] = []
         urls = {}
@@ -175,7 +170,7 @@ class Supervisor:
             if time.monotonic() - said > SAY_EVERY_S:
                 said = time.monotonic()
                 self.say(f"not ready yet; {self.url}/readyz says what is missing")
-            return _is_ready(self.url)
+            return is_ready(self.url)
 
         self._until(ready, restart=True)
 
@@ -248,44 +243,12 @@ def _end_all(units: Iterable[Unit]) -> None:
         unit.child.wait()
 
 
-def _listen(host: str, port: int, seconds: float = 1.0) -> socket.socket:
-    """The listening socket, made once, inherited by workers. Those of a server just killed may hold it for a moment."""
-    until = time.monotonic() + seconds
-    family, kind, proto, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[
-        0
-    ]
-    while True:
-        listening = socket.socket(family, kind, proto)
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listening.bind(address)
-            listening.listen(BACKLOG)
-            return listening
-        except OSError as e:
-            listening.close()
-            if time.monotonic() >= until:
-                raise StartFailed(f"cannot listen on {host} port {port}: {e.strerror}", 2) from None
-            time.sleep(0.05)
-
-
 def _nobody_in(engine: Engine) -> bool:
     return not living_in(engine.data)
 
 
 def _up(engine: Engine, unit: Unit) -> bool:
     return unit.child is not None and engine.ready(unit.child)
-
-
-def _is_ready(url: str) -> bool:
-    """Whether /readyz says 200. By hand: an HTTP library would cost the supervisor more than its own code."""
-    host, _, port = url.removeprefix("http://").rpartition(":")
-    try:
-        with socket.create_connection((host.strip("[]"), int(port)), 1.0) as s:
-            s.settimeout(1.0)
-            s.sendall(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
-            return s.recv(64).startswith(b"HTTP/1.1 200 ")
-    except OSError:
-        return False
 
 
 def _how(code: int) -> str:

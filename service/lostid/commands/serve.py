@@ -32,6 +32,7 @@ def serve(host: Host = None, port: Port = None, workers: Workers = None, as_json
 def supervise(settings: "Settings", ready: Callable[[str], None], task: Sequence[str] = ()) -> int:
     """Run the supervisor, and put what it refuses into words and exit codes."""
     from lostid.engines.procs import DataDirInUse, EngineRefused
+    from lostid.listening import CannotListen
     from lostid.secrets import SecretsRefused
     from lostid.supervisor import StartFailed, Supervisor
 
@@ -39,6 +40,8 @@ def supervise(settings: "Settings", ready: Callable[[str], None], task: Sequence
         return Supervisor(settings, say=note).run(ready, task)
     except DataDirInUse as e:
         raise Failed("data_dir_in_use", str(e), Exit.USAGE) from None
+    except CannotListen as e:
+        raise Failed("cannot_listen", str(e), Exit.USAGE) from None
     except (SecretsRefused, EngineRefused, PermissionError) as e:
         raise Failed("refused", str(e), Exit.REFUSED) from None
     except StartFailed as e:
