@@ -16,7 +16,11 @@ from lostid.ledger.errors import StartRefused, translated
 from lostid.ledger.statement import Conn, Statement, nothing
 
 _LOCK = Statement("SELECT pg_advisory_xact_lock(hashtextextended('lostid.migrate', 0))", nothing)
-_HAS_META = Statement("SELECT to_regclass('meta') IS NOT NULL", lambda rows: bool(rows[0][0]))
+# Not to_regclass: after a wait for the lock that may still answer from this session's cache of names.
+_HAS_META = Statement(
+    "SELECT EXISTS (SELECT FROM pg_class WHERE relname = 'meta' AND pg_table_is_visible(oid))",
+    lambda rows: bool(rows[0][0]),
+)
 _VERSION = Statement("SELECT schema_version FROM meta", lambda rows: int(rows[0][0]))
 _SET_VERSION = Statement("UPDATE meta SET schema_version = %(version)s", nothing, writes=True)
 _LEDGER_ID = Statement("SELECT ledger_id::text FROM meta", lambda rows: str(rows[0][0]))

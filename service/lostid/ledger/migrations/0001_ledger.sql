@@ -160,7 +160,8 @@ BEGIN
     PERFORM pg_advisory_xact_lock(hashtextextended('lostid.journal', 0));
     FOR day IN SELECT generate_series(today - 1, today + days, interval '1 day')::date LOOP
         part := 'journal_' || to_char(day, 'YYYYMMDD');
-        CONTINUE WHEN to_regclass(part) IS NOT NULL;
+        -- Not to_regclass: after a wait for the lock that may still answer from this session's cache of names.
+        CONTINUE WHEN EXISTS (SELECT FROM pg_class WHERE relname = part AND pg_table_is_visible(oid));
         EXECUTE format('CREATE TABLE %I (LIKE journal INCLUDING ALL)', part);
         EXECUTE format('ALTER TABLE journal ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%L)',
                        part, day::timestamp AT TIME ZONE 'UTC', (day + 1)::timestamp AT TIME ZONE 'UTC');

@@ -1,0 +1,86 @@
+"""API keys: the secret is seen once, and every host learns of keys through entries."""
+
+import asyncio
+
+from lostid.ledger import apikeys
+from lostid.ledger.apikeys import NewKey, secret_hash
+from lostid.ledger.entries import is_auth_event
+from lostid.ledger.pool import LedgerPool
+from lostid.ledger.statement import Conn
+from tests.ledger.making import verified_chain
+
+POLICE = NewKey(
+    env="live",
+    org="police",
+    roles=("reporter", "checker"),
+    station="station-7",
+    operator="officer-117",
+    purposes=("police.inquiry",),
+    reasons=("lost", "stolen"),
+    rate=50,
+)
+HOTEL = NewKey(env="test", org="hotel", roles=("checker",))
+
+
+async def test_created(pool: LedgerPool) -> None:
+    """A key is found by the hash of its secret, with all it may do; nothing set means no limit."""
+    secret, made = await pool.write(apikeys.create, "key_1", POLICE)
+    other, _ = await pool.write(apikeys.create, "key_2", HOTEL)
+    table = await pool.read(apikeys.load_all)
+    assert (table.seq, len(table.by_secret)) == (made.seq + 1, 2)
+    key, plain = table.by_secret[secret_hash(secret)], table.by_secret[secret_hash(other)]
+    assert (key.id, key.env, key.org, key.station, key.operator) == (
+        "key_1",
+        "live",
+        "police",
+        "station-7",
+        "officer-117",
+    )
+    assert key.roles == {"reporter", "checker"}
+    assert (key.purposes, key.reasons, key.rate) == (frozenset({"police.inquiry"}), frozenset({"lost", "stolen"}), 50)
+    assert (key.created_seq, key.revoked_seq) == (made.seq, None)
+    assert (plain.station, plain.operator, plain.rate) == (None, None, None)
+    assert (plain.purposes, plain.reasons) == (frozenset(), frozenset())
+    assert key.slot != plain.slot
+
+
+async def test_secret(pool: LedgerPool, conn: Conn) -> None:
+    """Secrets have 256 bits, say which environment they are for, and are stored nowhere."""
+    live, _ = await pool.write(apikeys.create, "key_1", POLICE)
+    test, _ = await pool.write(apikeys.create, "key_2", HOTEL)
+    assert (live[:9], test[:9]) == ("lid_live_", "lid_test_")
+    assert len(live) == len(test) == 9 + 43
+    stored = conn.execute("SELECT api_keys::text FROM api_keys UNION ALL SELECT body::text FROM entries").fetchall()
+    assert not any(secret[9:] in row[0] for row in stored for secret in (live, test))
+
+
+async def test_entries(pool: LedgerPool, conn: Conn) -> None:
+    """Creating and revoking are entries that touch no document and that hosts must know of."""
+    secret, _ = await pool.write(apikeys.create, "key_1", POLICE)
+    await pool.write(apikeys.revoke, "key_1")
+    *_, created, revoked = verified_chain(conn)
+    assert [(entry.kind, entry.id) for entry in (created, revoked)] == [
+        ("key.created", "key_1"),
+        ("key.revoked", "key_1"),
+    ]
+    assert all(is_auth_event(entry.kind) and not entry.effects for entry in (created, revoked))
+    assert created.facts["secret_sha256"] == secret_hash(secret).hex()
+    assert (created.facts["org"], created.facts["roles"]) == ("police", ["reporter", "checker"])
+
+
+async def test_revoked(pool: LedgerPool, conn: Conn) -> None:
+    """A revoked key stays in the table, known as revoked. Revoking again, also at once, is the same entry."""
+    secret, _ = await pool.write(apikeys.create, "key_1", POLICE)
+    revoked = await asyncio.gather(*(pool.write(apikeys.revoke, "key_1") for _ in range(4)))
+    assert revoked[0] is not None
+    assert set(revoked) == {revoked[0]}
+    assert await pool.write(apikeys.revoke, "key_9") is None
+    table = await pool.read(apikeys.load_all)
+    assert table.seq == revoked[0].seq == table.by_secret[secret_hash(secret)].revoked_seq
+    assert len(verified_chain(conn)) == 4
+
+
+async def test_no_keys(pool: LedgerPool) -> None:
+    """A table without keys still says as of which entry."""
+    table = await pool.read(apikeys.load_all)
+    assert (table.seq, table.by_secret) == (1, {})
