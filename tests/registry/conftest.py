@@ -16,12 +16,13 @@ from lostid.engines.sockets import sockets_path
 from lostid.registry.client import open_client
 from lostid.registry.writer import Writer
 from tests.conftest import wait_for
+from tests.registry.making import flush
 
 
 @pytest.fixture
 def client(valkey_url: str) -> Iterator[redis.Redis]:
     with open_client(valkey_url) as client:
-        client.flushall(asynchronous=False)
+        flush(client)
         yield client
 
 

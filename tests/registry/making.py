@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Mapping
 from hashlib import sha256
 
+import redis
+
 from lostid.domain.covers import Cover, CoverKind
 from lostid.domain.packed import pack
 from lostid.domain.position import Position
@@ -75,3 +77,8 @@ def stored(writer: Writer, number: int) -> bytes | None:
     got = writer.client.hget(*place(writer, number))
     assert got is None or isinstance(got, bytes)
     return got
+
+
+def flush(client: redis.Redis) -> None:
+    """Empty at once: by default the server frees what was there in its own time, and the next test would see it."""
+    client.execute_command("FLUSHALL", "SYNC")  # type: ignore[no-untyped-call]

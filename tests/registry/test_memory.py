@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from lostid.registry.buckets import layout_for
 from lostid.registry.filling import Filler
 from lostid.registry.writer import Writer
-from tests.registry.making import at, value
+from tests.registry.making import at, flush, value
 
 COUNT = 1_000_000
 CHUNK = 10_000
@@ -38,4 +38,4 @@ def test_bytes_per_record(writer: Writer) -> None:
     filler.finish(at(COUNT))
     assert writer.head().count == COUNT
     assert (used() - before) / COUNT < 44
-    writer.client.flushall(asynchronous=False)
+    flush(writer.client)

@@ -22,7 +22,7 @@ from tests.conftest import NewDatabase, wait_for
 from tests.registry.conftest import OwnValkey
 from tests.registry.ledgers import Ledger, begin, contents, opened, same
 from tests.registry.looking import worker
-from tests.registry.making import LAYOUT, TAG_KEY, at, filled, key, place
+from tests.registry.making import LAYOUT, TAG_KEY, at, filled, flush, key, place
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +80,7 @@ def test_flushed(ledger: Ledger, writer: Writer, relays: Make, valkey_url: str) 
     for _ in range(5):
         ledger.grow(10)
         relay.turn()
-        writer.client.flushall(asynchronous=False)
+        flush(writer.client)
         relay.turn()
     run_down(relay)
     assert same(ledger, writer)
@@ -179,7 +179,7 @@ def test_two_at_once(ledger: Ledger, writer: Writer, relays: Make, valkey_url: s
     for round_ in range(12):
         ledger.grow(12)
         if round_ % 3 == 1:
-            writer.client.flushall(asynchronous=False)
+            flush(writer.client)
     wait_for(lambda: same(ledger, writer), 20, "both relays at the ledger's head")
     over.set()
     for thread in threads:

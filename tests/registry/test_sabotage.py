@@ -14,7 +14,7 @@ from lostid.registry.writer import Writer
 from tests.registry import test_lookup as lookup
 from tests.registry import test_steps as steps
 from tests.registry.looking import Ledger, Worker, worker
-from tests.registry.making import at, filled, record
+from tests.registry.making import at, filled, flush, record
 
 Check = Callable[[Writer], None]
 
@@ -119,7 +119,7 @@ def test_missed(case: str, writer: Writer, monkeypatch: pytest.MonkeyPatch) -> N
     """A script without this condition fails the test that is about it, which passes with the script as it is."""
     name, taken_out, instead, check = CASES[case]
     check(writer)
-    writer.client.flushall(asynchronous=False)
+    flush(writer.client)
 
     whole = scripts.script(name).text
     assert taken_out in whole
