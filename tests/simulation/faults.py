@@ -74,6 +74,10 @@ class Faults:
         if there.replica is not None and there.processes["replica"].alive:
             there.replica.swap(takes)
 
+    def reads_from(self, host: int, archive: bool) -> None:
+        """The host takes its entries from somewhere else now."""
+        self.world.hosts[host].reads_archive = archive
+
     # the network
 
     def cut(self, host: int, far: str, lasts: int) -> None:

@@ -46,7 +46,7 @@ class Schedule:
     end: int = 7 * SECOND
     ppm: tuple[int, ...] = (0, 0, 0)  # how fast each host's clock runs, parts per million
     lagging: tuple[int, ...] = ()  # hosts that read entries from the archive
-    lag: int = 0  # how far the archive is behind; 0: it stays where it was
+    lag: int = 0  # how far the archive is behind; 0: it stays where it was at the start
     loss: float = 0.0  # of each request and of each reply
     slow: float = 0.0  # of each message: takes up to 1.3 s
     spread: int = 1 * MS  # of an ordinary message's delay
@@ -178,6 +178,9 @@ class Draw:
 
     def stale_start(self, at: int, host: int) -> None:
         """A replica starts again from whatever it reads, soon after a report, while checks are under way."""
+        if self.rng.random() < 0.5:
+            self.fault(at, "reads_from", host, True)
+            self.fault(at + self.span(2_500), "reads_from", host, False)
         self.report(at)
         dies = at + self.span(200)
         self.fault(dies, "kill", host, "replica", self.span(100))
@@ -212,7 +215,7 @@ def random_schedule(seed: int) -> Schedule:
         hosts=draw.hosts,
         ppm=tuple(rng.choice((0, rng.randrange(-10_000, 10_001), -10_000, 10_000)) for _ in range(draw.hosts)),
         lagging=tuple(h for h in range(draw.hosts) if rng.random() < 0.2),
-        lag=rng.choice((5, 80, 600)) * MS,
+        lag=rng.choice((0, 5, 80, 600)) * MS,
         loss=rng.choice((0.0, 0.0, 0.01, 0.05)),
         slow=rng.choice((0.0, 0.002, 0.01)),
         spread=rng.choice((1 * MS, 1 * MS, 5 * MS, 40 * MS)),

@@ -1,0 +1,140 @@
+"""Where each sabotage is found: a seed of the random schedules, or, for those that chance finds once in hundreds or
+thousands, a schedule written by hand that says how it comes about (with one of a few seeds for the small delays).
+
+A change of the simulation moves the seeds: `python -m tests.simulation --find NAME` finds new ones.
+"""
+
+from typing import Any
+
+from tests.simulation.sabotage import Sabotage
+from tests.simulation.schedule import MS, SECOND, Ask, Fault, Report, Schedule
+
+
+def _script(*events: Report | Ask | tuple[int, str, *tuple[Any, ...]], **rest: Any) -> Schedule:
+    """Two hosts, one worker each, nothing left to chance but small delays; a tuple is a fault: (ms, kind, arguments)."""
+    return Schedule(
+        seed=0,
+        workers=1,
+        end=rest.pop("end", 5_000) * MS,
+        base=((0, 3),),
+        reports=tuple(e for e in events if isinstance(e, Report)),
+        asks=tuple(e for e in events if isinstance(e, Ask)),
+        faults=tuple(Fault(e[0] * MS, e[1], e[2:]) for e in events if isinstance(e, tuple)),
+        **rest,
+    )
+
+
+def _report(ms: int, key: int = 5, upto: int = 1, host: int = 0) -> Report:
+    return Report(ms * MS, host, key, upto)
+
+
+def _ask(ms: int, key: int = 5, card: int = 1, host: int = 1) -> Ask:
+    return Ask(ms * MS, host, 0, key, card)
+
+
+# Host 1 is cut off, the fence passes by waiting. A check there looks into the filter, in vain, and stalls; the host
+# comes back, applies, renews; the check goes on.
+_lease_after_lookup = _script(
+    (500, "cut", 1, "ledger", 2 * SECOND),
+    _report(520),
+    (2_390, "hold", 1, "check.lookup", 800 * MS),
+    _ask(2_400),
+)
+
+# A renewal of host 1 is granted, and its reply is taken in 900 ms later; by then the host is cut off from a report.
+_lease_from_reply = _script(
+    (600, "hold", 1, "renew.reply", 900 * MS),
+    (880, "cut", 1, "ledger", 4 * SECOND),
+    _report(890),
+)
+
+# The first renewal of a restarted host 1 has its snapshot, and is held before its commit: the fence sees no row. Host 1
+# is slow to apply.
+_join_in_renew = _script(
+    (500, "kill", 1, "replica", 100 * MS),
+    (603, "backend", "renew", 60 * MS),
+    (603, "hold", 1, "apply.bits", 800 * MS),
+    _report(640),
+)
+
+# Host 0 samples host 1's row and stops; host 1 starts again under the same name and counts to the same n.
+_row_replaced = _script(
+    (1_000, "pause", 0, "replica", 1_500 * MS),
+    (1_480, "kill", 1, "replica", 20 * MS),
+    (2_560, "cut", 1, "ledger", 2 * SECOND),
+    _report(2_580),
+)
+
+# Host 1 is away for more than L_w, and comes back between host 0's last look at its row and the delete.
+_evict_without_n = _script(
+    (500, "cut", 1, "ledger", 1_800 * MS),
+    (2_100, "hold", 0, "evict", 400 * MS),
+    (2_720, "cut", 1, "ledger", 2 * SECOND),
+    _report(2_740),
+)
+
+# The standby is cut off. A commit becomes visible unheard; the retry finds it, waits at the fence, and answers without
+# a commit that would have shown that nobody else has it. Then the standby is promoted.
+_no_second_commit = _script(
+    (500, "wal_cut", 5 * SECOND),
+    _report(510),
+    (540, "terminate"),
+    (2_400, "failover", 50 * MS),
+)
+
+# The same, and the commit that stores the answer becomes visible unheard as well: the next retry finds an answer.
+_replay_unproven = _script(
+    (500, "wal_cut", 5 * SECOND),
+    _report(510),
+    (540, "terminate"),
+    (2_300, "terminate"),
+    (2_600, "failover", 50 * MS),
+)
+
+# A check on host 1 has read its lease and stalls. The replica starts anew from an archive that is far behind, and shows
+# a filter without what the lease was granted for.
+_shown_less = _script(
+    _report(600),
+    (650, "hold", 1, "check.lease", 400 * MS),
+    _ask(655),
+    (660, "reads_from", 1, True),
+    (661, "kill", 1, "replica", 5 * MS),
+    end=2_500,
+)
+
+# Host 1 is cut off, and its Redis is an old copy that nobody feeds. A check reads the position, stalls, the host comes
+# back and is granted a lease for more, and the old copy proves that it contains the old position.
+_position_before_lease = _script(
+    (400, "redis_save"),
+    (450, "kill", 1, "relay", 9 * SECOND),
+    (460, "redis_split", 2, True, 9 * SECOND),
+    (500, "cut", 1, "ledger", 2 * SECOND),
+    _report(520, key=0, upto=4),
+    (2_390, "hold", 1, "check.position_early", 400 * MS),
+    _ask(2_400, key=0, card=4),
+)
+
+FOUND: dict[Sabotage, int | Schedule] = {
+    Sabotage.ANSWER_BEFORE_FENCE: 0,
+    Sabotage.ANSWER_WITH_ENTRY: 257,
+    Sabotage.LEASE_AFTER_LOOKUP: _lease_after_lookup,
+    Sabotage.LEASE_FLAG: 6,
+    Sabotage.GRANT_WHILE_BEHIND: 4,
+    Sabotage.LEASE_FROM_REPLY: _lease_from_reply,
+    Sabotage.JOIN_IN_RENEW: _join_in_renew,
+    Sabotage.ROW_REPLACED: _row_replaced,
+    Sabotage.EVICT_EARLY: 2,
+    Sabotage.EVICT_WITHOUT_N: _evict_without_n,
+    Sabotage.EXACT_WITHOUT_PROOF: 2,
+    Sabotage.EXACT_WITHOUT_LEASE: 4,
+    Sabotage.RELAY_WITHOUT_COMPARE: 128,
+    Sabotage.SEQ_WITHOUT_HASH: 22,
+    Sabotage.SWAP_WITHOUT_CARRY: 0,
+    Sabotage.NO_SECOND_COMMIT: _no_second_commit,
+    Sabotage.REPLAY_UNPROVEN: _replay_unproven,
+    Sabotage.SHOWN_LESS: _shown_less,
+    Sabotage.LEFT_UNZEROED: 6,
+    Sabotage.POSITION_BEFORE_LEASE: _position_before_lease,
+    Sabotage.POSITION_BEFORE_BITS: 9,
+    Sabotage.FILTER_CONVICTS: 0,
+}
