@@ -83,7 +83,7 @@ def unforeseen() -> Problem:
 
 def _log(scope: Scope, state: dict[str, object], status: int, took_ns: int) -> None:
     route = getattr(scope.get("route"), "path", None)
-    if route in _QUIET and status < 400:
+    if route in _QUIET:
         return
     key = state.get("key")
     method = scope["method"]

@@ -15,26 +15,19 @@ from collections import deque
 from itertools import islice
 from typing import Final, Self
 
-from lostid.ledger.errors import LedgerDown, LedgerError, LedgerFault, translated
+from lostid.ledger.care import care
+from lostid.ledger.errors import LedgerError, LedgerFault, translated
 from lostid.ledger.lines import COPY, Line, packed
 from lostid.ledger.pool import aconnect
-from lostid.ledger.statement import AsyncConn, Statement
+from lostid.ledger.statement import AsyncConn
 
 log = logging.getLogger(__name__)
 
-DAYS_AHEAD: Final = 3
 _BATCH: Final = 500  # packed in about half a millisecond: the event loop has other things to do
 _GATHER_S: Final = 0.1
 _RETRY_S: Final = 0.5
 _CARE_EVERY_S: Final = 3600.0
 _CLOSE_S: Final = 2.0
-
-AHEAD = Statement("SELECT journal_ahead(%(days)s)", lambda rows: int(rows[0][0]), writes=True)
-DROP = Statement(
-    "SELECT journal_drop((now() AT TIME ZONE 'UTC')::date - %(keep_days)s::int)",
-    lambda rows: int(rows[0][0]),
-    writes=True,
-)
 
 
 class JournalWriter:
@@ -92,12 +85,16 @@ class JournalWriter:
 
     async def _run(self) -> None:
         while True:
-            await self._some.wait()
-            await asyncio.sleep(_GATHER_S)
             try:
+                await self._connected()  # with nothing to write too: searches are journalled into the same partitions
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(_CARE_EVERY_S):
+                        await self._some.wait()
+                await asyncio.sleep(_GATHER_S)
                 await self._drain()
             except LedgerError as error:
-                log.warning("the journal waits for the ledger: %s (%d lines waiting)", error, len(self._queue))
+                if self._queue:
+                    log.warning("the journal waits for the ledger: %s (%d lines waiting)", error, len(self._queue))
                 await self._hang_up()
                 await asyncio.sleep(_RETRY_S)
 
@@ -123,11 +120,8 @@ class JournalWriter:
             self._conn = await aconnect(self._dsn, name="lostid-journal")
             self._care_at = now
         if now >= self._care_at:
-            await AHEAD.arun(self._conn, {"days": DAYS_AHEAD})
+            await care(self._conn, self._keep_days)
             self._care_at = now + _CARE_EVERY_S
-            # A long look-back holds its partitions; then they go an hour later.
-            with contextlib.suppress(LedgerDown):
-                await DROP.arun(self._conn, {"keep_days": self._keep_days})
         return self._conn
 
     async def _hang_up(self) -> None:
