@@ -146,7 +146,7 @@ def run(settings: Settings, fd: int | None = None) -> int:
     tag_key = Keyring(secrets.outer, secrets.pepper, secrets.sealing).record_tag_key
     assert settings.database_url is not None  # noqa: S101  the supervisor has resolved both
     assert settings.redis_url is not None  # noqa: S101
-    retry = LOOK_EVERY
+    retry, said = LOOK_EVERY, ""
     while True:
         try:
             with (
@@ -158,8 +158,10 @@ def run(settings: Settings, fd: int | None = None) -> int:
                 while True:
                     if not relay.turn():
                         wait(conn, LOOK_EVERY)
-                    retry = LOOK_EVERY
+                    retry, said = LOOK_EVERY, ""
         except (LedgerError, redis.RedisError, OSError) as error:
-            _log.warning("%s: %s; trying again", type(error).__name__, error)
+            if str(error) != said:  # an outage is one line, however long it takes
+                said = str(error)
+                _log.warning("%s: %s; trying again", type(error).__name__, said)
         time.sleep(retry)
         retry = min(2 * retry, SLOWEST_RETRY)
