@@ -1,10 +1,10 @@
 """Effects and records as they are read: exactly, as of an entry, and proved to be from a ledger that contains it."""
 
 from lostid.domain.covers import Action, Effect
-from lostid.ledger import covers, entries
+from lostid.ledger import covers, doc_keys, entries
 from lostid.ledger.entries import Draft
 from lostid.ledger.pool import LedgerPool
-from lostid.ledger.snapshot import count_keys, effects_by_key, keys, snapshot
+from lostid.ledger.snapshot import count_keys, effects_by_key, snapshot
 from lostid.ledger.statement import Conn
 from tests.ledger.making import CANARIES, doc_key, report, through
 
@@ -58,9 +58,19 @@ async def test_snapshot(pool: LedgerPool, conn: Conn) -> None:
         assert at == head
         assert count_keys(conn) == 27
         for page in (1, 7, 1000):
-            assert b"".join(keys(conn, page)) == b"".join(expected)
             read = list(effects_by_key(conn, page))
             assert [key for key, _ in read] == expected
             of_first = next(effects for key, effects in read if key == documents[0])
             assert [(effect.seq, effect.ordinal) for effect in of_first] == [(2 + n, 0) for n in range(25)]
     assert count_keys(conn) == 28
+
+
+async def test_keys(pool: LedgerPool, conn: Conn) -> None:
+    """The keys of a snapshot are all that any entry touched up to it, and none from after it."""
+    head = await pool.write(entries.append, report("1", A, B))
+    with doc_keys.snapshot(conn) as at:
+        await pool.write(entries.append, report("later", NONE))
+        assert (at.seq, at.hash) == (head.seq, head.hash)
+        assert doc_keys.has(conn, at)
+        packed = b"".join(part for _, part in doc_keys.chunks(conn))
+    assert {packed[i : i + 16] for i in range(0, len(packed), 16)} == {A, B, *CANARIES}

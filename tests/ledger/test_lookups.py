@@ -4,7 +4,6 @@ import asyncio
 from datetime import date
 
 from lostid.ledger import lookups
-from lostid.ledger.journal import AHEAD
 from lostid.ledger.pool import LedgerPool
 from lostid.ledger.statement import Conn
 from tests.ledger.making import doc_key, line
@@ -18,9 +17,8 @@ async def take(pool: LedgerPool, *names: str, operator: str = "officer-1", day: 
     return await pool.write(lookups.take, "live", day, lines, limit)
 
 
-async def test_limit(pool: LedgerPool, conn: Conn) -> None:
+async def test_limit(pool: LedgerPool) -> None:
     """So many documents for an operator and day. One asked for again counts once; others start anew."""
-    AHEAD.run(conn, {"days": 1})
     assert await take(pool, "a", "b")
     assert await take(pool, "a")
     assert await take(pool, "b", "c")
@@ -33,14 +31,12 @@ async def test_limit(pool: LedgerPool, conn: Conn) -> None:
 
 async def test_journalled(pool: LedgerPool, conn: Conn) -> None:
     """What was allowed stands in the journal when the answer goes out; what was not allowed does not."""
-    AHEAD.run(conn, {"days": 1})
     assert await take(pool, "a", "b", limit=2)
     assert not await take(pool, "c", limit=2)
     assert stored(conn) == [line(n, at_ms=NOW_MS, key=doc_key(k), operator="officer-1") for n, k in enumerate("ab")]
 
 
-async def test_at_once(pool: LedgerPool, conn: Conn) -> None:
+async def test_at_once(pool: LedgerPool) -> None:
     """The limit holds for requests at the same time."""
-    AHEAD.run(conn, {"days": 1})
     allowed = await asyncio.gather(*(take(pool, str(n), limit=5) for n in range(12)))
     assert sum(allowed) == 5

@@ -48,8 +48,10 @@ async def test_after_restart(pool: LedgerPool, admin: Conn) -> None:
         assert (await pool.write(shown))[2] == "test-pool"
 
 
-async def test_away(ledger_dsn: str) -> None:
+async def test_away(ledger_dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A worker starts while the ledger is away, is told so, and needs no restart when it comes back."""
+    monkeypatch.setattr("lostid.ledger.pool._TAKE_READER_S", 0.2)
+    monkeypatch.setattr("lostid.ledger.pool._TAKE_WRITER_S", 0.2)
     pool = await open_pool(make_conninfo(ledger_dsn, dbname="away"), name="early")
     for use in (pool.read, pool.write):
         with pytest.raises(LedgerDown):

@@ -10,11 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-import psycopg
-
 from lostid.domain.position import Position
-from lostid.ledger import entries
-from lostid.ledger.errors import translated
+from lostid.ledger.snapshot import snapshot as whole_ledger
 from lostid.ledger.statement import Conn, Statement
 
 _BLOCKS: Final = 1024  # of 8 KiB: some 65,000 effects, a megabyte of keys
@@ -60,10 +57,7 @@ def documents(conn: Conn) -> int:
 @contextmanager
 def snapshot(conn: Conn) -> Iterator[Position]:
     """What is read inside is the ledger at this position: nothing later, and nothing before it is missing."""
-    conn.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
-    conn.read_only = True
-    with translated(writing=False), conn.transaction():
-        head = entries.head(conn)
+    with whole_ledger(conn) as head:
         yield Position(head.seq, head.hash)
 
 

@@ -84,23 +84,25 @@ class JournalWriter:
         await self._hang_up()
 
     async def _run(self) -> None:
+        troubled = False
         while True:
             try:
-                await self._connected()  # with nothing to write too: searches are journalled into the same partitions
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(_CARE_EVERY_S):
-                        await self._some.wait()
-                await asyncio.sleep(_GATHER_S)
                 await self._drain()
+                troubled = False
             except LedgerError as error:
-                if self._queue:
-                    log.warning("the journal waits for the ledger: %s (%d lines waiting)", error, len(self._queue))
+                if not troubled:
+                    log.warning("the journal waits for the ledger: %s (%d lines so far)", error, len(self._queue))
+                troubled = True
                 await self._hang_up()
                 await asyncio.sleep(_RETRY_S)
+                continue
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._some.wait(), _CARE_EVERY_S)
+            await asyncio.sleep(_GATHER_S)
 
     async def _drain(self) -> None:
+        conn = await self._connected()
         while self._queue:
-            conn = await self._connected()
             batch = list(islice(self._queue, _BATCH))
             try:
                 await _copy(conn, batch)

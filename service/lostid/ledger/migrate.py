@@ -11,6 +11,7 @@ from psycopg.types.json import Jsonb
 
 from lostid.domain.covers import Action, Cover, CoverKind, Effect
 from lostid.ledger import bodies, checks, entries
+from lostid.ledger.care import AHEAD, DAYS_AHEAD
 from lostid.ledger.entries import Draft
 from lostid.ledger.errors import StartRefused, translated
 from lostid.ledger.statement import Conn, Statement, nothing
@@ -102,4 +103,5 @@ def prepare(conn: Conn, key_checks: Mapping[str, str], canaries: Sequence[bytes]
         checks.check_ledger(conn, key_checks, now)
     migrate(conn)
     first_boot(conn, key_checks, canaries, now)
+    AHEAD.run(conn, {"days": DAYS_AHEAD})
     checks.check_ledger(conn, key_checks, now)

@@ -1,7 +1,7 @@
 """The whole ledger as of one entry, page by page, for those who build a copy of it (filter, registry).
 
     with snapshot(conn) as head:
-        for packed in keys(conn): ...        # or: for key, effects in effects_by_key(conn): ...
+        for key, effects in effects_by_key(conn): ...
 
 Everything read inside is the fold of the entries up to `head`, whatever is appended meanwhile.
 """
@@ -28,15 +28,9 @@ _HOLD = Statement(
     "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY; SET LOCAL idle_in_transaction_session_timeout = 0",
     nothing,
 )
+_NO_HURRY = Statement("SET LOCAL statement_timeout = 0", nothing)
 _COUNT_KEYS = Statement("SELECT count(DISTINCT doc_key) FROM covers", lambda rows: int(rows[0][0]))
 
-_KEYS = Statement(
-    """
-    SELECT string_agg(doc_key, ''::bytea ORDER BY doc_key)
-      FROM (SELECT DISTINCT doc_key FROM covers WHERE doc_key > %(after)s ORDER BY doc_key LIMIT %(limit)s) page
-    """,
-    lambda rows: bytes(rows[0][0] or b""),
-)
 _EFFECTS = Statement(
     f"""
     SELECT {covers.COLUMNS} FROM covers c
@@ -55,16 +49,10 @@ def snapshot(conn: Conn) -> Iterator[Head]:
 
 
 def count_keys(conn: Conn) -> int:
-    """How many documents any entry ever touched. Reads the whole index."""
-    return _COUNT_KEYS.run(conn)
-
-
-def keys(conn: Conn, page: int = _PAGE) -> Iterator[bytes]:
-    """Every document key that any entry touched, once, in order; each page is its keys end to end."""
-    after = _BEFORE_ALL
-    while packed := _KEYS.run(conn, {"after": after, "limit": page}):
-        yield packed
-        after = packed[-KEY_BYTES:]
+    """How many documents any entry ever touched. Reads the whole index, and may take its time."""
+    with translated(writing=False), conn.transaction():
+        _NO_HURRY.run(conn)
+        return _COUNT_KEYS.run(conn)
 
 
 def effects_by_key(conn: Conn, page: int = _PAGE) -> Iterator[tuple[bytes, list[Effect]]]:

@@ -1,0 +1,45 @@
+"""What a ledger needs from time to time: the journal's partitions, and the end of what is kept only for a while.
+
+Any number of workers may do this at the same time.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Final
+
+from lostid.ledger.errors import LedgerDown
+from lostid.ledger.statement import AsyncConn, Statement, nothing
+
+DAYS_AHEAD: Final = 3
+WRITES_DAYS: Final = 40  # the contract promises 30
+
+AHEAD = Statement("SELECT journal_ahead(%(days)s)", lambda rows: int(rows[0][0]), writes=True)
+
+DROP = Statement(
+    "SELECT journal_drop((now() AT TIME ZONE 'UTC')::date - %(keep_days)s::int)",
+    lambda rows: int(rows[0][0]),
+    writes=True,
+)
+
+# Forgetting an idempotency key lets its request be sent anew; its entry stays. A bite at a time: the next call goes on.
+FORGET = Statement(
+    """
+    WITH old AS (
+        DELETE FROM writes WHERE ctid = ANY (ARRAY(
+            SELECT ctid FROM writes WHERE created_at < now() - make_interval(days => %(writes_days)s) LIMIT 10000))
+    )
+    DELETE FROM lookups WHERE day < now() - interval '7 days'
+    """,
+    nothing,
+    writes=True,
+)
+
+
+async def care(conn: AsyncConn, keep_days: int) -> None:
+    """Partitions for the coming days come first: without them nothing can be journalled."""
+    await AHEAD.arun(conn, {"days": DAYS_AHEAD})
+    # A long look-back holds its partitions, and somebody else may be at it: then it is done an hour later.
+    with suppress(LedgerDown):
+        await DROP.arun(conn, {"keep_days": keep_days})
+        await FORGET.arun(conn, {"writes_days": WRITES_DAYS})
