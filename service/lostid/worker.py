@@ -4,6 +4,7 @@ import socket
 
 import uvicorn
 
+from lostid.api.fast_lane import protocol_for
 from lostid.app import create_app
 from lostid.settings import Settings
 
@@ -15,10 +16,11 @@ def run(settings: Settings, fd: int | None) -> int:
     """Serve until SIGTERM, then finish what was begun."""
     if fd is None:
         raise SystemExit("a worker needs a listening socket")
+    app = create_app(settings)
     config = uvicorn.Config(
-        create_app(settings),
+        app,
         loop="uvloop",
-        http="httptools",
+        http=protocol_for(app),
         ws="none",
         lifespan="on",
         # A line per request would hold who asked what; the journal has it. Errors go to standard error.

@@ -28,11 +28,17 @@ class Lane:
     def __init__(self, others: App) -> None:
         self._others = others
         self._decide: dict[str, Decide] = {}
+        self._decide_url: dict[bytes, Decide] = {}
 
     def open(self, checks: Checks) -> None:
         """Once the lifespan has made them. The server does not listen before."""
         self.checks = checks
         self._decide = dict(zip(PATHS, (checks.check, checks.batch), strict=True))
+        self._decide_url = {path.encode("ascii"): decide for path, decide in self._decide.items()}
+
+    def decide_for(self, url: bytes) -> Decide | None:
+        """What answers a POST to exactly this URL; None: the control plane, or whatever ASGI makes of it."""
+        return self._decide_url.get(url)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         decide = self._decide.get(scope["path"]) if scope["type"] == "http" and scope["method"] == "POST" else None
