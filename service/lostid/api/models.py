@@ -37,9 +37,7 @@ def _one_of(known: Mapping[str, object] | tuple[str, ...]) -> Any:
 
 
 def _whole(pattern: str) -> StringConstraints:
-    return StringConstraints(
-        pattern=rf"\A(?:{pattern})\z"
-    )  # the engine is Rust's: \z is the end, $ would allow a newline
+    return StringConstraints(pattern=f"^(?:{pattern})$")  # Rust's engine: $ is the end, not also before a newline
 
 
 Reference = Annotated[str, _whole(ids.REFERENCE.pattern), AfterValidator(_no_number)]

@@ -1,0 +1,206 @@
+"""openapi.json: made from the code. `python -m lostid.api.openapi > openapi.json`
+
+The routes of the control plane are FastAPI's; the two that are bare ASGI are described here by hand, and what is
+sent and answered on each is one line of a table. Tests hold the table to the routes and to real answers."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from lostid.api import models
+from lostid.api.control import control_plane
+from lostid.api.schemas import ANSWERS, ref
+from lostid.api.texts import TABLE
+
+PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
+_READ = (400, 401, 403, 413, 415, 422, 503)
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """What stands in openapi.json of one route beside its path."""
+
+    summary: str
+    answer: str | None
+    role: str | None
+    body: type[BaseModel] | None = None
+    success: int = 200
+    problems: tuple[int, ...] = (401, 403, 422, 503)
+    write: bool = False
+    media: str = "application/json"
+    unready: bool = False
+
+
+OPERATIONS: Mapping[tuple[str, str], Operation] = {
+    ("post", "/v1/checks"): Operation(
+        "Check one document", "CheckAnswer", "checker", models.CheckRequest, problems=(*_READ, 429)
+    ),
+    ("post", "/v1/checks/batch"): Operation(
+        "Check up to 1,000 documents", "BatchAnswer", "checker", models.BatchRequest, problems=(*_READ, 429)
+    ),
+    ("post", "/v1/reports"): Operation(
+        "Report a card", "ReportReceipt", "reporter", models.ReportRequest, 201, (*_READ, 409), write=True
+    ),
+    ("get", "/v1/reports/{report_id}"): Operation(
+        "One of the organisation's own reports", "Report", "reporter", problems=(401, 403, 404, 422, 503)
+    ),
+    ("post", "/v1/reports/search"): Operation(
+        "Reports on a document, or the organisation's own under a case number",
+        "ReportList",
+        "reporter",
+        models.SearchRequest,
+        problems=_READ,
+    ),
+    ("post", "/v1/reports/history"): Operation(
+        "Every entry of a document, oldest first", "EntryList", "reporter", models.HistoryRequest, problems=_READ
+    ),
+    ("get", "/livez"): Operation("The loop turns", "Alive", None, problems=()),
+    ("get", "/readyz"): Operation(
+        "Whether this host answers, and what it is doing", "Readiness", None, problems=(), unready=True
+    ),
+    ("get", "/metrics"): Operation(
+        "Prometheus metrics of this host", None, "admin", problems=(401, 403, 503), media=PROMETHEUS
+    ),
+    ("get", "/v1/status"): Operation(
+        "How far the ledger and its hosts are", "Status", "admin", problems=(401, 403, 503)
+    ),
+}
+
+_HEADERS: dict[str, Any] = {
+    "RequestId": {
+        "name": "Request-Id",
+        "in": "header",
+        "description": "Echoed, or made where there is none.",
+        "schema": {"type": "string", "pattern": "^[A-Za-z0-9_-]{8,64}$"},
+    },
+    "IdempotencyKey": {
+        "name": "Idempotency-Key",
+        "in": "header",
+        "required": True,
+        "description": "Same key and body: the same answer. Kept at least 30 days.",
+        "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]([ -~]{0,253}[!-~])?$"},
+    },
+}
+_EXAMPLES: dict[type[BaseModel], dict[str, Any]] = {
+    models.CheckRequest: {
+        "document": {"type": "cn.resident-id", "number": "11010519491231002X", "valid_from": "2015-03-01"},
+        "operator": "desk-3",
+        "purpose": "hotel.check_in",
+        "reference": "booking-991",
+    },
+    models.ReportRequest: {
+        "document": {"type": "cn.resident-id", "number": "11010519491231002X", "valid_from": "2015-03-01"},
+        "reason": "lost",
+        "effective_at": "2026-11-20T09:00:00+08:00",
+        "operator": "officer-117",
+        "case_number": "A-2026-11-0031",
+    },
+}
+
+
+def describe() -> dict[str, Any]:
+    """The whole document."""
+    routes = control_plane().openapi()["paths"]
+    found = {(method, path) for path, methods in routes.items() for method in methods}
+    lane = {("post", "/v1/checks"), ("post", "/v1/checks/batch")}
+    if found | lane != set(OPERATIONS):
+        raise ValueError(f"routes and descriptions differ: {(found | lane) ^ set(OPERATIONS)}")
+    paths: dict[str, dict[str, Any]] = {}
+    for (method, path), operation in OPERATIONS.items():
+        paths.setdefault(path, {})[method] = _operation(method, path, operation)
+    bodies = [operation.body for operation in OPERATIONS.values() if operation.body]
+    _, requests = models_json_schema(
+        [(body, "validation") for body in bodies], ref_template="#/components/schemas/{model}"
+    )
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "lostid",
+            "version": version("lostid"),
+            "description": "A registry of lost identity documents: a card is invalid the moment its loss is reported. "
+            "Fields may be added at any time; callers ignore what they do not know.",
+        },
+        "paths": paths,
+        "components": {
+            "schemas": {**requests["$defs"], **ANSWERS},
+            "parameters": _HEADERS,
+            "responses": {
+                f"Problem{status}": _problem(status) for status in sorted({t.status for t in TABLE.values()})
+            },
+            "securitySchemes": {
+                "key": {"type": "http", "scheme": "bearer", "description": "lid_live_... or lid_test_..."}
+            },
+        },
+    }
+
+
+def _operation(method: str, path: str, told: Operation) -> dict[str, Any]:
+    parameters = [{"$ref": "#/components/parameters/RequestId"}]
+    if told.write:
+        parameters.append({"$ref": "#/components/parameters/IdempotencyKey"})
+    described: dict[str, Any] = {
+        "operationId": _name(method, path),
+        "summary": told.summary,
+        "parameters": [*_path_parameters(path), *parameters],
+        "responses": {str(told.success): _success(told)},
+    }
+    if told.unready:
+        described["responses"]["503"] = _success(told)
+    for status in sorted(told.problems):
+        described["responses"][str(status)] = {"$ref": f"#/components/responses/Problem{status}"}
+    if told.role is None:
+        described["security"] = []
+    else:
+        described["security"] = [{"key": []}]
+        described["description"] = f"Role {told.role}." + (" Open to this machine." if told.role == "admin" else "")
+    if told.body is not None:
+        content: dict[str, Any] = {"schema": ref(told.body.__name__)}
+        if told.body in _EXAMPLES:
+            content["example"] = _EXAMPLES[told.body]
+        described["requestBody"] = {"required": True, "content": {"application/json": content}}
+    return described
+
+
+def _success(told: Operation) -> dict[str, Any]:
+    schema = {"type": "string"} if told.answer is None else ref(told.answer)
+    headers: dict[str, Any] = {"Request-Id": {"schema": {"type": "string"}}}
+    if told.write:
+        headers["Location"] = {"schema": {"type": "string"}}
+        headers["Idempotent-Replayed"] = {"schema": {"const": "true"}, "description": "This answer was sent before."}
+    return {"description": told.summary, "headers": headers, "content": {told.media: {"schema": schema}}}
+
+
+def _problem(status: int) -> dict[str, Any]:
+    codes = [code for code, text in TABLE.items() if text.status == status]
+    headers: dict[str, Any] = {"Request-Id": {"schema": {"type": "string"}}}
+    if status in (429, 503):
+        headers["Retry-After"] = {"schema": {"type": "integer"}, "description": "Seconds."}
+    if status == 401:
+        headers["WWW-Authenticate"] = {"schema": {"type": "string"}}
+    content = {"application/problem+json": {"schema": ref("Problem")}}
+    return {"description": "code: " + ", ".join(codes), "headers": headers, "content": content}
+
+
+def _path_parameters(path: str) -> list[dict[str, Any]]:
+    names = [part[1:-1] for part in path.split("/") if part.startswith("{")]
+    return [{"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in names]
+
+
+def _name(method: str, path: str) -> str:
+    return "_".join([method, *(part.strip("{}") for part in path.split("/") if part and part != "v1")])
+
+
+def text() -> str:
+    return json.dumps(describe(), indent=1, ensure_ascii=False, sort_keys=False) + "\n"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(text())

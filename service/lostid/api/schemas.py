@@ -1,0 +1,149 @@
+"""The answers, described by hand for openapi.json. A test holds every one of them to real answers, field by field."""
+
+from __future__ import annotations
+
+from typing import Any
+
+Schema = dict[str, Any]
+
+INSTANT: Schema = {"type": "string", "format": "date-time", "description": "UTC, milliseconds."}
+STATUS: Schema = {
+    "type": "string",
+    "description": "clear, reported, void, indeterminate. An open list: a status that you do not know is not clear.",
+}
+ADVICE: Schema = {
+    "type": "string",
+    "description": "proceed, refuse, provide_instance, check_at_gate. An open list: what you do not know is refuse.",
+}
+NEEDS: Schema = {"type": "array", "items": {"type": "string"}, "description": "What to send along to get an answer."}
+NOTICES: Schema = {"type": "array", "items": {"type": "string"}}
+SEQ: Schema = {"type": "integer", "minimum": 0, "description": "The ledger's entry that the answer contains at least."}
+FRESH_FOR: Schema = {
+    "type": "integer",
+    "minimum": 0,
+    "description": "Milliseconds on the caller's own monotonic clock, from before it sent the request. "
+    "Later than that the answer is worth nothing.",
+}
+WHY: Schema = {
+    "reason": {"type": "string", "description": "Only for keys that also have the role reporter. An open list."},
+    "effective_at": {**INSTANT, "description": "Only for keys that also have the role reporter."},
+}
+
+
+def obj(required: Schema, optional: Schema | None = None, description: str = "") -> Schema:
+    """An object to which fields may be added: callers ignore what they do not know."""
+    made: Schema = {"type": "object", "properties": {**required, **(optional or {})}, "required": list(required)}
+    return {"description": description, **made} if description else made
+
+
+def ref(name: str) -> Schema:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def array(items: Schema) -> Schema:
+    return {"type": "array", "items": items}
+
+
+TEXT: Schema = {"type": "string"}
+COUNT: Schema = {"type": "integer", "minimum": 0}
+FLAG: Schema = {"type": "boolean"}
+POINTER: Schema = {"type": "string", "description": "JSON pointer (RFC 6901) into the request's body."}
+
+_FRESH: Schema = {"as_of": INSTANT, "fresh_until": INSTANT, "fresh_for_ms": FRESH_FOR, "seq": SEQ}
+_PART = obj({"ok": FLAG}, {"left_ms": COUNT, "doing": TEXT, "done": COUNT, "total": COUNT})
+_REPORT_CORE: Schema = {
+    "id": TEXT,
+    "seq": SEQ,
+    "state": {"type": "string", "description": "recorded, in_force, withdrawn. An open list."},
+    "type": TEXT,
+    "reason": TEXT,
+    "effective_at": INSTANT,
+    "covers": ref("Covers"),
+    "org": TEXT,
+    "recorded_at": INSTANT,
+}
+_OWN: Schema = {
+    name: {"type": "string", "description": "Own organisation only."} for name in ("station", "operator", "case_number")
+}
+
+ANSWERS: dict[str, Schema] = {
+    "CheckAnswer": obj(
+        {"id": TEXT, "status": STATUS, "advice": ADVICE, **_FRESH}, {"needs": NEEDS, "notices": NOTICES, **WHY}
+    ),
+    "BatchAnswer": obj({"id": TEXT, **_FRESH, "results": array({"anyOf": [ref("ItemAnswer"), ref("ItemError")]})}),
+    "ItemAnswer": obj(
+        {"status": STATUS, "advice": ADVICE}, {"needs": NEEDS, "notices": NOTICES, "reference": TEXT, **WHY}
+    ),
+    "ItemError": obj(
+        {"error": obj({"code": TEXT, "pointer": POINTER}, {"expected": TEXT})},
+        {"reference": TEXT},
+        "The number or the instance is refused; the other documents of the batch are answered.",
+    ),
+    "Covers": obj(
+        {"types": array(TEXT)},
+        {
+            "all": {"type": "boolean", "description": "Every card of the number."},
+            "valid_from_through": {"type": "string", "format": "date"},
+            "issue_no_through": {"type": "integer"},
+            "card_serial": TEXT,
+            "card_serial_except": TEXT,
+        },
+        "What is not to be accepted. Never the number.",
+    ),
+    "Visibility": obj({"hosts": COUNT, "confirmed": COUNT, "waited_ms": {"type": "number", "minimum": 0}}),
+    "ReportReceipt": obj(
+        {
+            "id": TEXT,
+            "seq": SEQ,
+            "state": {"const": "in_force"},
+            "covers": ref("Covers"),
+            "recorded_at": INSTANT,
+            "in_force_at": INSTANT,
+            "visibility": ref("Visibility"),
+        }
+    ),
+    "Report": obj(_REPORT_CORE, {"in_force_at": INSTANT, "visibility": ref("Visibility"), **_OWN}),
+    "ReportList": obj({"reports": array(ref("Report"))}, {"next_cursor": TEXT}),
+    "Entry": obj(
+        {"seq": SEQ, "kind": TEXT, "id": TEXT, "recorded_at": INSTANT},
+        {
+            "type": TEXT,
+            "reason": TEXT,
+            "effective_at": INSTANT,
+            "covers": ref("Covers"),
+            "grounds": TEXT,
+            "org": TEXT,
+            **_OWN,
+        },
+    ),
+    "EntryList": obj({"entries": array(ref("Entry"))}, {"next_cursor": TEXT}),
+    "Alive": obj({"status": {"const": "alive"}}),
+    "Readiness": obj({"ready": FLAG, "lease": _PART, "filter": _PART, "ledger": _PART, "registry": _PART}),
+    "Status": obj(
+        {
+            "version": TEXT,
+            "at": INSTANT,
+            "seq": SEQ,
+            "recorded_at": INSTANT,
+            "lag": COUNT,
+            "host": obj({"seq": SEQ, "lease": _PART, "filter": _PART, "registry": FLAG}),
+            "hosts": array(obj({"id": TEXT, "seq": SEQ, "lag": COUNT})),
+            "counts": obj({"documents_in_filter": COUNT, "api_keys": COUNT, "journal_waiting": COUNT}),
+        }
+    ),
+    "Problem": obj(
+        {
+            "type": {"type": "string", "description": "/problems/ and the code."},
+            "title": TEXT,
+            "status": {"type": "integer"},
+            "detail": TEXT,
+            "code": {"type": "string", "description": "An open list."},
+            "request_id": TEXT,
+        },
+        {
+            "errors": array(obj({"pointer": POINTER, "code": TEXT}, {"expected": TEXT})),
+            "id": {"type": "string", "description": "not_yet_in_force: of the report that is recorded."},
+        },
+        "RFC 9457. The refused value is never repeated.",
+    ),
+}
