@@ -4,16 +4,17 @@ engines        PostgreSQL and Valkey of this run, in a data directory of its own
 new_database   makes a database from a template: `new_database()` empty                    session
 postgres_dsn   an empty database                                                           module
 valkey_url     the Valkey server, flushed                                                  module
+server         a `lostid serve` with two workers, shared by all: use numbers of your own   session
 """
 
 import itertools
 import shutil
 import socket
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
@@ -22,6 +23,10 @@ from hypothesis import settings
 from lostid.engines import postgres, valkey
 from lostid.engines.procs import DataDirLock, stop
 from lostid.engines.sockets import sockets_path
+from tests.waiting import wait_for as wait_for
+
+if TYPE_CHECKING:
+    from tests.serving import Server
 
 # Two cores are shared by all: an example that took long is no fault of the property.
 settings.register_profile("lostid", deadline=None)
@@ -34,13 +39,6 @@ NewDatabase = Callable[..., str]
 class Engines:
     postgres: postgres.Postgres
     valkey: valkey.Valkey
-
-
-def wait_for(ready: Callable[[], bool], seconds: float, what: str) -> None:
-    until = time.monotonic() + seconds
-    while not ready():
-        assert time.monotonic() < until, f"{what} within {seconds} s"
-        time.sleep(0.01)
 
 
 @pytest.fixture(scope="session")
@@ -91,3 +89,13 @@ def valkey_url(engines: Engines) -> str:
             reply += s.recv(64)
         assert reply == b"+OK\r\n" * 3
     return engines.valkey.url
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator["Server"]:
+    from tests.serving import Server  # half the program: not for a run of pure rooms
+
+    with Server(workers=2) as running:
+        yield running
+        assert running.stop() == 0
+        assert "Traceback" not in running.said
