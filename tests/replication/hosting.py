@@ -21,6 +21,7 @@ from lostid.ledger.entries import Appended, Draft
 from lostid.ledger.statement import Conn
 from lostid.settings import Settings
 
+HERE = str(Path(__file__).parents[2])  # for those that import `tests`
 _COVER = Cover(CoverKind.THROUGH, 12_000, None, final=False, open_ended=False, reason="lost", effective_at_ms=1)
 
 
@@ -58,7 +59,7 @@ class Host:
         """A replica, by default the real one; any other Python module that runs one."""
         settings = self.settings if capacity is None else self.settings.model_copy(update={"capacity": capacity})
         command = [sys.executable, "-m", *(argv or ("lostid", "_replica"))]
-        self.replica = subprocess.Popen(command, env=os.environ | settings.environment())
+        self.replica = subprocess.Popen(command, env=os.environ | settings.environment() | {"PYTHONPATH": HERE})
         return self.replica
 
     def signal(self, number: signal.Signals) -> None:

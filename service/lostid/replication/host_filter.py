@@ -71,10 +71,13 @@ class HostFilter:
             raise Malformed("a canary is not in the new filter")
         return opened
 
-    def may_show(self, build: Build, state: Lease, now_ns: int) -> bool:
-        """At a load, see `swap.may_show`. Where a kill left the position torn, nobody knows what readers carry."""
+    def may_show(self, build: Build, state: Lease, now_ns: int, *, found: bool) -> bool:
+        """At a load, see `swap.may_show`. Where a kill left the position torn, nobody knows what readers carry.
+
+        `found`: the position is that of a file. Without a page of ours to compare it with, it may be an old one, while
+        readers still carry a lease off a page that was removed. A snapshot taken since then is no older than that."""
         shown = self.page.position()
-        if shown is None and not self.page.blank:
+        if shown is None and (found or not self.page.blank):
             return lease.may_show_less(state, now_ns)
         return swap.may_show(build, shown, state, now_ns)
 

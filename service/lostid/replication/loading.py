@@ -43,6 +43,7 @@ class Loader:
     def __init__(self, host: HostFilter, run_dir: Path, capacity: int, environment: Mapping[str, str]) -> None:
         self._host, self._run_dir, self._capacity, self._environment = host, run_dir, capacity, environment
         self._candidate: tuple[Build, Generation] | None = None
+        self._found = False
         self._searched = False
         self._work: Rebuilding | None = None
         self._carried: list[Carried] = []
@@ -72,12 +73,13 @@ class Loader:
         """True: a filter is shown, and its position is on the ledger's chain. Call again until then."""
         if not self._searched:
             self._searched, self._candidate = True, self._host.find()
+            self._found = self._candidate is not None
         if self._candidate is None:
             self._make(now_ns)
         return self._candidate is not None and self._show(*self._candidate, wire, state, now_ns)
 
     def _show(self, build: Build, generation: Generation, wire: Wire, state: Lease, now_ns: int) -> bool:
-        if not self._host.may_show(build, state, now_ns):
+        if not self._host.may_show(build, state, now_ns, found=self._found):
             return False
         with wire.call() as conn:
             on_chain = doc_keys.has(conn, build.position)
@@ -99,7 +101,7 @@ class Loader:
         self._work.look()
         self._host.page.report(Doing.REBUILDING, *self.progress())
         if self._work.built is not None:
-            self._candidate = self._open(self._work.built)
+            self._candidate, self._found = self._open(self._work.built), False
         if self._work.ended:
             self._again_after(LOAD_AGAIN_NS, now_ns)
 

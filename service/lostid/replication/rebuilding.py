@@ -10,10 +10,13 @@ import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Final
 
 from lostid.domain.position import Position
 from lostid.filter.header import Identity
 from lostid.replication.swap import Build
+
+BUILDER: Final = "lostid.replication.rebuilder"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +74,7 @@ class Rebuilding:
         self.built: Build | None = None
         self._rest = b""
         self._child = subprocess.Popen(
-            [sys.executable, "-P", "-m", "lostid.replication.rebuilder", order.dump()],
+            [sys.executable, "-P", "-m", BUILDER, order.dump()],
             env=dict(environment),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
