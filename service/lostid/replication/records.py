@@ -6,13 +6,17 @@ one that was filled from the ledger hold the same bytes, and two relays can neve
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
-from typing import Protocol
+from typing import Final, Protocol
 
 from lostid.domain.covers import Effect
 from lostid.domain.packed import pack
 from lostid.domain.record import fold
 from lostid.registry.writer import Line
 from lostid.replication.rules import Link
+
+LARGEST: Final = 4_096
+"""Bytes of a record in the registry. Hundreds of licences reported by serial under one number: nobody has so many, and
+a lookup's reply has two bytes for a length."""
 
 
 class Touching(Link, Protocol):
@@ -23,13 +27,10 @@ class Touching(Link, Protocol):
 
 
 def value_after(key: bytes, effects: Sequence[Effect], tag_key: bytes) -> bytes | None:
-    """The packed record after these effects. None: nothing is in force, or more than a packed record can hold; the
-    registry then has no record, and the ledger answers."""
-    record = fold(effects)
-    try:
-        return pack(record, max((effect.seq for effect in effects), default=0), key, tag_key)
-    except ValueError:
-        return None
+    """The packed record after these effects. None: nothing is in force, or more than is worth keeping in the registry,
+    which then has no record, so that the ledger answers."""
+    value = pack(fold(effects), max((effect.seq for effect in effects), default=0), key, tag_key)
+    return value if value is None or len(value) <= LARGEST else None
 
 
 def lines(entries: Iterable[Touching], effects: Mapping[bytes, Sequence[Effect]], tag_key: bytes) -> list[Line]:
