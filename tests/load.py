@@ -3,6 +3,7 @@
 import http.client
 import random
 import threading
+import time
 import uuid
 from collections.abc import Iterator
 from types import TracebackType
@@ -79,7 +80,14 @@ class Load:
         for number, report_id in self.receipts:
             status, report = self.server.ask("GET", f"/v1/reports/{report_id}", Authorization=self.police)
             assert (status, report["state"]) == (200, "in_force")
-            assert self.status_of(number) == "reported"
+            answers = {self.status_of(number)}
+            while not answers & {
+                "clear",
+                "reported",
+            }:  # a busy machine may miss a renewal; asking again is what one does
+                time.sleep(0.05)
+                answers.add(self.status_of(number))
+            assert answers <= {"reported", "freshness_unproven"}
 
     def __enter__(self) -> Self:
         for thread in self._threads:

@@ -70,14 +70,15 @@ class Server:
         self.process.stdout.close()
         return code
 
-    def children(self, name: str) -> list[int]:
-        """Process ids of the supervisor's children whose command line contains the name."""
+    def children(self, name: str | None = None) -> list[int]:
+        """Process ids of the supervisor's children: all of them, or those with this program or role."""
         assert self.process is not None
         pid = self.process.pid
         found = []
         for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
             with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-                if name.encode() in Path(f"/proc/{child}/cmdline").read_bytes():
+                words = Path(f"/proc/{child}/cmdline").read_text().replace(" ", "\0").split("\0")
+                if name is None or name in (Path(words[0]).name, *words):
                     found.append(int(child))
         return found
 

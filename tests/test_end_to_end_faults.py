@@ -11,7 +11,7 @@ from tests.load import OFFICER, Load
 from tests.serving import Server
 from tests.waiting import wait_for
 
-PARTS = ["valkey-server", "bin/postgres", "_replica", "_relay", "_worker"]
+PARTS = ["valkey-server", "postgres", "_replica", "_relay", "_worker"]
 
 
 @pytest.fixture(scope="module")
@@ -65,9 +65,9 @@ def test_supervisor(serving: Server, keys: tuple[str, str]) -> None:
     load = Load(serving, *keys, seed=8)
     with load:
         some_more(load)
-        parts = serving.children("")
+        parts = serving.children()
         assert serving.stop(signal.SIGKILL) == -signal.SIGKILL
         serving.start()
-        assert set(serving.children("")).isdisjoint(parts)
+        assert set(serving.children()).isdisjoint(parts)
         some_more(load)
     load.verify()
