@@ -91,6 +91,17 @@ _replay_unproven = _script(
     (2_600, "failover", 50 * MS),
 )
 
+# The same again, but a renewal of host 1 becomes visible unheard, and is sampled by host 0. On the promoted standby the
+# next renewal counts to the same n: the eviction of what was sampled takes a row with a lease on it.
+_n_counted = _script(
+    (500, "wal_cut", 5 * SECOND),
+    (1_000, "terminate"),
+    (2_560, "hold", 0, "evict", 700 * MS),
+    (2_600, "failover", 700 * MS),
+    (3_302, "cut", 1, "ledger", 2 * SECOND),
+    *(_report(3_310 + 40 * n, key=5 + n) for n in range(5)),
+)
+
 # A check on host 1 has read its lease and stalls. The replica starts anew from an archive that is far behind, and shows
 # a filter without what the lease was granted for.
 _shown_less = _script(
@@ -131,6 +142,7 @@ FOUND: dict[Sabotage, int | Schedule] = {
     Sabotage.SEQ_WITHOUT_HASH: 22,
     Sabotage.SWAP_WITHOUT_CARRY: 0,
     Sabotage.NO_SECOND_COMMIT: _no_second_commit,
+    Sabotage.N_COUNTED: _n_counted,
     Sabotage.REPLAY_UNPROVEN: _replay_unproven,
     Sabotage.SHOWN_LESS: _shown_less,
     Sabotage.LEFT_UNZEROED: 6,

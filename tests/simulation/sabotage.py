@@ -34,6 +34,7 @@ class Rules:
     exact_needs_lease: bool = True
     join_apart: bool = True
     inc_used_once: bool = True
+    n_drawn: bool = True
     carry_over: bool = True
     zero_before_leaving: bool = True
     position_after_lease: bool = True
@@ -42,7 +43,7 @@ class Rules:
 
 
 class Sabotage(Enum):
-    """The sixteen of the issue, and what we found on the way (from REPLAY_UNPROVEN on)."""
+    """The sixteen of the issue, and what we found on the way (from N_COUNTED on)."""
 
     ANSWER_BEFORE_FENCE = "answer before the fence"
     ANSWER_WITH_ENTRY = "answer stored with the entry"
@@ -60,6 +61,7 @@ class Sabotage(Enum):
     SEQ_WITHOUT_HASH = "seq without hash"
     SWAP_WITHOUT_CARRY = "swap without carry-over"
     NO_SECOND_COMMIT = "no second commit"
+    N_COUNTED = "n counted, not drawn"
     REPLAY_UNPROVEN = "a stored answer replayed without a commit"
     SHOWN_LESS = "a page that shows less while leases are carried"
     LEFT_UNZEROED = "the old row deleted while the page shows its lease"
@@ -109,7 +111,7 @@ _HOW: dict[Sabotage, dict[str, Any]] = {
     Sabotage.GRANT_WHILE_BEHIND: {"renew": _grants_anyway},
     Sabotage.LEASE_FROM_REPLY: {"lease_from_sending": False},
     Sabotage.JOIN_IN_RENEW: {"join_apart": False},
-    Sabotage.ROW_REPLACED: {"inc_used_once": False},
+    Sabotage.ROW_REPLACED: {"inc_used_once": False, "n_drawn": False},
     Sabotage.EVICT_EARLY: {"candidates": _early},
     Sabotage.EVICT_WITHOUT_N: {"evicts": _evicts_inc},
     Sabotage.EXACT_WITHOUT_PROOF: {"registry_says": _believes_any},
@@ -118,6 +120,7 @@ _HOW: dict[Sabotage, dict[str, Any]] = {
     Sabotage.SEQ_WITHOUT_HASH: {"chain_hash": _numbers_only},
     Sabotage.SWAP_WITHOUT_CARRY: {"carry_over": False},
     Sabotage.NO_SECOND_COMMIT: {"second_commit": False},
+    Sabotage.N_COUNTED: {"n_drawn": False},
     Sabotage.REPLAY_UNPROVEN: {"replay_commits": False},
     Sabotage.SHOWN_LESS: {"may_show": _shows_anyway},
     Sabotage.LEFT_UNZEROED: {"zero_before_leaving": False},

@@ -77,7 +77,8 @@ def renew(server: Server, rules: Rules, inc: bytes, position: Position, reply: R
         hosts = state.hosts
         if not rules.join_apart and inc not in hosts:
             hosts = {inc: granting.join()}
-        row, said = rules.renew(hosts, state.chain if known else {}, head_seq, inc, position)
+        n = server.engine.rng.getrandbits(63) if rules.n_drawn or inc not in hosts else hosts[inc].n + 1
+        row, said = rules.renew(hosts, state.chain if known else {}, head_seq, inc, position, n)
         if row is None:
             server.release(inc)
             reply(said)

@@ -15,7 +15,7 @@ from lostid.ledger.statement import AsyncConn, Conn, Rows, Statement, done, noth
 @dataclass(frozen=True, slots=True)
 class Host:
     inc: bytes
-    n: int
+    n: int  # 64 random bits, others after each renewal; 0 after JOIN
     seq: int
 
 
@@ -40,11 +40,13 @@ class Renewal(Enum):
     NO_ROW = "no_row"  # no such row, or (seq, hash) is not on this chain: lease ends, check the chain, JOIN anew
 
 
+# n is drawn anew and not counted: a counter that a failover took back comes to the same number again with a lease on it,
+# and an eviction sampled before the failover would then take a living row (found by the simulation).
 JOIN = Statement("INSERT INTO hosts (inc, n, seq) VALUES (%(inc)s, 0, 0)", nothing, writes=True)
 
 RENEW = Statement(
     """
-    UPDATE hosts SET n = n + 1, seq = %(seq)s
+    UPDATE hosts SET n = hashtextextended(gen_random_uuid()::text, 0), seq = %(seq)s
      WHERE inc = %(inc)s AND EXISTS (SELECT FROM entries WHERE seq = %(seq)s AND hash = %(hash)s)
     RETURNING (SELECT seq FROM head) = %(seq)s
     """,

@@ -1,7 +1,8 @@
 """EVICT: rows of hosts that went away must not hold up every report for L_w.
 
 A row may be deleted when its (inc, n) did not change from one received sample to a delete sent at least L_w later,
-both on the evictor's own clock. The delete names inc *and* n: a host that renewed meanwhile keeps its row.
+both on the evictor's own clock. The delete names inc *and* n: a host that renewed meanwhile keeps its row, for n is
+drawn anew at each renewal.
 """
 
 from collections.abc import Iterable, Mapping

@@ -5,7 +5,7 @@ The conformance test drives both with the same random operations.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from lostid.replication.fence import Seen
 from lostid.replication.lease import Reply
@@ -14,7 +14,10 @@ from lostid.replication.rules import Position
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row of `hosts`: n counts renewals, seq is what the host's filter holds at least."""
+    """One row of `hosts`. ``seq``: what the host's filter holds at least. ``n``: drawn anew at each renewal.
+
+    Not a counter: a failover that loses renewals would take a counter back, it would come to the same number again,
+    now with a lease on it, and an EVICT sampled before the failover would take the living row."""
 
     n: int
     seq: int
@@ -33,13 +36,14 @@ def join() -> Row:
     return Row(n=0, seq=0)
 
 
-def renew(hosts: Hosts, chain: Chain, head_seq: int, inc: bytes, position: Position) -> tuple[Row | None, Reply]:
-    """The row afterwards (None: no row was changed) and the reply."""
+def renew(
+    hosts: Hosts, chain: Chain, head_seq: int, inc: bytes, position: Position, n: int
+) -> tuple[Row | None, Reply]:
+    """The row afterwards (None: no row was changed) and the reply. ``n``: 64 fresh random bits."""
     row = hosts.get(inc)
     if row is None or not has(chain, position):
         return None, Reply.NO_ROW
-    after = replace(row, n=row.n + 1, seq=position.seq)
-    return after, Reply.GRANTED if head_seq == position.seq else Reply.BEHIND
+    return Row(n, position.seq), Reply.GRANTED if head_seq == position.seq else Reply.BEHIND
 
 
 def evicts(hosts: Hosts, inc: bytes, n: int) -> bool:
