@@ -107,9 +107,7 @@ def prove_consistency(source: HashSource, old_size: int, new_size: int) -> list[
     return _subproof(source, old_size, 0, new_size, whole=True)
 
 
-def verify_consistency(
-    old_size: int, old_root: bytes, new_size: int, new_root: bytes, proof: Sequence[bytes]
-) -> None:
+def verify_consistency(old_size: int, old_root: bytes, new_size: int, new_root: bytes, proof: Sequence[bytes]) -> None:
     """Check that the new tree begins with the old one; RFC 9162 section 2.1.4.2.
 
     Raises:
