@@ -1,8 +1,10 @@
 """Hypothesis strategies for this room: numbers, the ways to write them, covers and effects."""
 
 import string
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
+from itertools import combinations
 
 from hypothesis import strategies as st
 
@@ -19,7 +21,9 @@ from lostid.domain.documents import (
     TAIWAN_PERMIT,
     TYPES,
 )
+from lostid.domain.instance import MISSING, Instance
 from lostid.domain.keys import Keyring
+from lostid.domain.record import Record
 
 LETTERS, DIGITS = string.ascii_uppercase, string.digits
 TODAY = date(2026, 11, 22)
@@ -145,6 +149,37 @@ def covers(draw: st.DrawFn) -> Cover:
         effective_at_ms=draw(st.integers(0, 5)) * _DAY_MS,
         also_spared=tuple(tags[1 : draw(st.integers(1, 2))]) if kind is CoverKind.ALL_BUT else (),
     )
+
+
+def small_records() -> Iterator[Record]:
+    """Every record of one or two covers of a small world, final and not."""
+    a, b = TAGS[:2]
+    kinds: list[tuple[CoverKind, int | None, bytes | None, tuple[bytes, ...]]] = [
+        (CoverKind.ALL, None, None, ()),
+        *((CoverKind.THROUGH, day, None, ()) for day in (0, 2, 3)),
+        (CoverKind.ONLY, None, a, ()),
+        (CoverKind.ONLY, None, b, ()),
+        (CoverKind.ALL_BUT, None, a, ()),
+        (CoverKind.ALL_BUT, None, b, ()),
+        (CoverKind.ALL_BUT, None, b, (a,)),
+    ]
+    world = [
+        Cover(kind, watermark, tag, final, False, "lost", 0, spared)
+        for kind, watermark, tag, spared in kinds
+        for final in (True, False)
+    ]
+    for size in (1, 2):
+        for chosen in combinations(world, size):
+            yield Record(tuple(("rpt", cover) for cover in chosen))
+
+
+OTHER_TAG = b"another!"
+SMALL_INSTANCES = [
+    MISSING,
+    *(Instance(days=(day,)) for day in range(5)),
+    *(Instance(days=days) for days in ((0, 1), (2, 3), (2, 4), (3, 4))),
+    *(Instance(serial="3301000000001", serial_tag=tag) for tag in (*TAGS, OTHER_TAG)),
+]
 
 
 @st.composite

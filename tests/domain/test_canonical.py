@@ -30,7 +30,7 @@ def refused_as(type: str, number: str, state: str | None = None) -> tuple[str, s
     return caught.value.code, caught.value.pointer, caught.value.expected
 
 
-@settings(max_examples=400)
+@settings(max_examples=200)
 @given(st.data(), cards())
 def test_one_card_one_key(data: st.DataObject, card: Card) -> None:
     """Every accepted way to write a card yields the key of its canonical form."""
@@ -59,14 +59,14 @@ def test_number_decides(number: str) -> None:
     assert {(refusal.code, refusal.expected) for refusal in refused} == {("type_mismatch", taken[0])}
 
 
-@settings(max_examples=400)
+@settings(max_examples=200)
 @given(EVERY_TYPE | STRANGE, STRANGE, st.none() | STRANGE)
 def test_strange(type: str, number: str, state: str | None) -> None:
     """Any strings at all: a refusal with a code of the contract, or a number whose characters were all there."""
     told(type, number, state)
 
 
-@settings(max_examples=400)
+@settings(max_examples=200)
 @given(st.data(), cards())
 def test_mutated(data: st.DataObject, card: Card) -> None:
     """A number with something strange put into it or in the place of a character: refused, or none but itself."""

@@ -113,12 +113,12 @@ REFUSALS = [
     (OLD_CARD, Report("lost", TODAY + timedelta(days=1)), "in_future", "/effective_at"),
     (OLD_CARD, Report("lost", date.max), "in_future", "/effective_at"),
     (OLD_CARD, Report("lost", datetime.max.replace(tzinfo=UTC)), "in_future", "/effective_at"),
-    (ANY_CARD, Report("lost", date(1949, 12, 30)), "field_invalid", "/effective_at"),
-    (ANY_PASSPORT, Report("lost", date(1799, 12, 31)), "field_invalid", "/effective_at"),
+    (ANY_CARD, Report("lost", date(1949, 12, 30)), "value_invalid", "/effective_at"),
+    (ANY_PASSPORT, Report("lost", date(1799, 12, 31)), "value_invalid", "/effective_at"),
     (
         ANY_PASSPORT,
         Report("lost", datetime.min.replace(tzinfo=timezone(timedelta(hours=14)))),
-        "field_invalid",
+        "value_invalid",
         "/effective_at",
     ),
     # replaced_by
@@ -146,7 +146,7 @@ REFUSALS = [
     ),
     # the first in the contract's order
     (ANY_CARD, Report("found", AHEAD), "instance_required", "/document/valid_from"),
-    (ANY_CARD, Report("no such reason"), "field_invalid", "/reason"),
+    (ANY_CARD, Report("no such reason"), "value_invalid", "/reason"),
 ]
 
 

@@ -130,6 +130,17 @@ def test_licences() -> None:
     ]
 
 
+def test_named_twice() -> None:
+    """A good licence that is named again is spared once."""
+    a, b, _ = TAGS
+    steps = [
+        (ADD, "lost", cover(ALL, open_ended=True)),
+        *((NARROW, "new", cover(ALL_BUT, tag)) for tag in (a, b, b, a)),
+    ]
+    (left,) = fold(lines(*steps)).reaches
+    assert (left.serial_tag, left.also_spared) == (a, (b,))
+
+
 def test_nothing() -> None:
     """No effects, or none that stands: nothing is in force."""
     assert fold([]) is NOTHING

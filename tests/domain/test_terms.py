@@ -29,9 +29,9 @@ def printed_ends(start: date, term: int) -> list[date]:
 
 
 @settings(max_examples=500)
-@given(st.data(), BIRTHS, st.integers(0, 90))
+@given(st.data(), BIRTHS, st.integers(-90, 90))
 def test_found(data: st.DataObject, birth: date, late: int) -> None:
-    """The day of issue is among the candidates, also where the term is that of up to 90 days before."""
+    """The day of issue is among the candidates, also where the term is that of up to 90 days before or after."""
     start = data.draw(st.dates(birth, TODAY))
     if data.draw(st.booleans()):  # 29 February more often than chance brings it
         start = date(start.year - start.year % 4, 2, 29)
@@ -71,6 +71,10 @@ BORN = date(1990, 6, 15)
         # 90 days past the edge there is doubt, 91 days past it none
         ("2016-09-13", ["2006-09-13", "2011-09-13"]),
         ("2016-09-14", ["2006-09-14"]),
+        ("2026-09-13", ["2006-09-13", "2016-09-13"]),
+        ("2026-09-14", []),
+        ("2036-03-17", ["2016-03-17", "2026-03-17"]),
+        ("2036-03-16", []),
         # no legal term ends then: at 17 for 5 years, at 12 for 10; at 50 for 20; at birth and before it
         ("2013-01-01", []),
         ("2061-06-15", []),
@@ -94,6 +98,11 @@ def test_future() -> None:
     assert issue_days(until, BORN, date(2026, 7, 15)) == (start, date(2026, 7, 15))
     assert issue_days(until, BORN, date(2026, 7, 14)) == (start,)
     assert issue_days(until, BORN, date(2016, 7, 14)) == ()
+
+
+def test_unborn() -> None:
+    """Nobody has a card before birth."""
+    assert issue_days(date(2009, 2, 28), date(2004, 2, 29), TODAY) == (date(2004, 2, 29),)
 
 
 def test_extremes() -> None:

@@ -62,7 +62,7 @@ def decide_cover(
     """
     row, rule = TYPES[canonical.type], REASONS.get(reason)
     if rule is None:
-        raise Refusal("field_invalid", "/reason")
+        raise Refusal("value_invalid", "/reason")
     named = _named(row, instance)
     new = None if replaced_by is None else _new_card(replaced_by, canonical, rule, named, today)
     _require_instance(row, rule, named or new)
@@ -206,7 +206,7 @@ def _when(effective_at: datetime | date | None, canonical: Canonical, zone: tzin
         at = datetime(day.year, day.month, day.day, tzinfo=zone)
     # Nothing in this registry is older, and a cover that ends before the holder's birth would cover nothing.
     if early or (canonical.birth is not None and day < canonical.birth):
-        raise Refusal("field_invalid", "/effective_at")
+        raise Refusal("value_invalid", "/effective_at")
     return _When((at - _EPOCH) // timedelta(milliseconds=1), day)
 
 

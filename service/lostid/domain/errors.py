@@ -19,7 +19,7 @@ REFUSALS: Final = (
 )
 
 # Structural faults of a report that only the rules can see (whether a field is required depends on the reason).
-STRUCTURAL: Final = ("field_missing", "field_invalid")
+STRUCTURAL: Final = ("field_missing", "value_invalid")
 
 _DOCUMENT_POINTERS: Final = frozenset(
     ("/type", "/number", "/issuing_state", "/valid_from", "/valid_until", "/issue_no", "/card_serial")
