@@ -9,6 +9,7 @@ server         a `lostid serve` with two workers, shared by all: use numbers of 
 
 import itertools
 import shutil
+import signal
 import socket
 import tempfile
 from collections.abc import Callable, Iterator
@@ -54,8 +55,9 @@ def engines() -> Iterator[Engines]:
                 wait_for(lambda engine=engine, child=child: engine.ready(child), 10, engine.name)  # type: ignore[misc]
             yield both
         finally:
+            # Nothing that they hold is kept: a checkpoint of some fifty databases would be for nothing.
             for engine, child in children:
-                stop(child, *engine.stops_with)
+                stop(child, signal.SIGQUIT if engine is both.postgres else signal.SIGKILL, 10)
             shutil.rmtree(data_dir, ignore_errors=True)
             shutil.rmtree(sockets_path(place), ignore_errors=True)
 

@@ -1,9 +1,10 @@
 """Each reason not to start, on the real engine, under its name."""
 
 import shutil
+import signal
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,11 @@ from lostid.ledger.pool import connect
 from lostid.ledger.statement import Conn
 from tests.conftest import wait_for
 from tests.ledger.making import CANARIES, KEY_CHECKS, verified_chain
+
+
+@pytest.fixture
+def ledger_dsn(new_ledger: Callable[[], str]) -> str:
+    return new_ledger()
 
 
 def refusal(dsn: str, key_checks: dict[str, str] = KEY_CHECKS, now_ms: int | None = None) -> str | None:
@@ -45,7 +51,7 @@ def careless(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
             wait_for(lambda: engine.ready(child), 10, "a careless PostgreSQL")
             yield postgres.dsn_at(engine.sockets, "postgres")
         finally:
-            stop(child, *engine.stops_with)
+            stop(child, signal.SIGQUIT, 10)
             shutil.rmtree(data_dir, ignore_errors=True)
             shutil.rmtree(sockets_path(place), ignore_errors=True)
 

@@ -1,17 +1,13 @@
 """The journal: every line is committed or counted as lost, and the answer never waits for it."""
 
-import asyncio
 import time
-from datetime import UTC, datetime, timedelta
 
 from psycopg.conninfo import make_conninfo
 
-from lostid.ledger.care import AHEAD, DROP
 from lostid.ledger.journal import JournalWriter
 from lostid.ledger.lines import Line
-from lostid.ledger.pool import LedgerPool
 from lostid.ledger.statement import Conn
-from tests.ledger.making import doc_key, line, until
+from tests.ledger.making import doc_key, line
 
 NOW_MS = time.time_ns() // 1_000_000
 
@@ -93,30 +89,3 @@ async def test_impossible_line(ledger_dsn: str, conn: Conn) -> None:
         journal.put(line(2, at_ms=NOW_MS))
         assert await journal.flush(10)
     assert [one.item for one in stored(conn)] == [2]
-
-
-async def test_partitions(ledger_dsn: str, conn: Conn) -> None:
-    """A writer makes the coming days ahead and drops those past their time; a day has a partition of its own."""
-    today = datetime.now(UTC).date()
-    old = (today - timedelta(days=31)).strftime("journal_%Y%m%d")
-    kept = (today - timedelta(days=30)).strftime("journal_%Y%m%d")
-    for name, days in ((old, 31), (kept, 30)):
-        conn.execute(f"CREATE TABLE {name} (LIKE journal)".encode())
-        bounds = f"FROM ('{today - timedelta(days=days)}') TO ('{today - timedelta(days=days - 1)}')"
-        conn.execute(f"ALTER TABLE journal ATTACH PARTITION {name} FOR VALUES {bounds}".encode())
-    async with JournalWriter(ledger_dsn, keep_days=30) as journal:
-        journal.put(line(0, at_ms=NOW_MS))
-        assert await journal.flush(10)
-        await until(lambda: conn.execute("SELECT to_regclass(%s)", [old]).fetchone() == (None,))
-    rows = conn.execute("SELECT relname FROM pg_class WHERE relname ~ '^journal_[0-9]+$' AND relkind = 'r' ORDER BY 1")
-    ahead = [(today + timedelta(days=days)).strftime("journal_%Y%m%d") for days in range(-1, 4)]
-    assert [row[0] for row in rows] == [kept, *ahead]
-    assert conn.execute("SELECT tableoid::regclass::text FROM journal").fetchall() == [(ahead[1],)]
-
-
-async def test_partitions_at_once(pool: LedgerPool, conn: Conn) -> None:
-    """Workers that make or drop partitions at the same time do not fall over one another."""
-    made = await asyncio.gather(*(pool.write(AHEAD.arun, {"days": 5}) for _ in range(4)))
-    assert sorted(made) == [0, 0, 0, 2]
-    dropped = await asyncio.gather(*(pool.write(DROP.arun, {"keep_days": 0}) for _ in range(4)))
-    assert sorted(dropped) == [0, 0, 0, 1]

@@ -13,6 +13,11 @@ from lostid.ledger.statement import Conn
 from tests.ledger.making import CANARIES, KEY_CHECKS, verified_chain
 
 
+@pytest.fixture
+def ledger_dsn(new_ledger: Callable[[], str]) -> str:
+    return new_ledger()
+
+
 def test_twice_at_once(new_database: Callable[..., str]) -> None:
     """Servers that start at the same time on an empty ledger make one schema, one genesis and one canaries' entry."""
     dsn = new_database()

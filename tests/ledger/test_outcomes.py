@@ -5,8 +5,10 @@ commit waits for it, and there it can be cut off or cancelled.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
+from contextlib import suppress
 
+import psycopg
 import pytest
 from psycopg import sql
 
@@ -25,18 +27,51 @@ def waiting(conn: Conn, event: str) -> int:
     return int(row[0])
 
 
+class Standby:
+    """The standby whose acknowledgement every commit waits for, or does not."""
+
+    def __init__(self, dsn: str, admin: Conn) -> None:
+        self._dsn = dsn
+        self._admin = admin
+
+    async def missing(self) -> None:
+        """From now on commits wait for a standby that never comes."""
+        self._set("nobody")
+        # It is the checkpointer that makes it so, some time after the reload.
+        while not await self._probe():
+            pass
+
+    async def let_go(self) -> None:
+        """Commits wait no more, those under way included."""
+        self._set("")
+        await until(lambda: waiting(self._admin, "SyncRep") == 0)
+
+    def _set(self, names: str) -> None:
+        self._admin.execute(sql.SQL("ALTER SYSTEM SET synchronous_standby_names = {}").format(names))
+        self._admin.execute("SELECT pg_reload_conf()")
+
+    async def _probe(self) -> bool:
+        """Whether a commit waits."""
+        probe = await psycopg.AsyncConnection.connect(self._dsn, autocommit=True)
+        pid = probe.info.backend_pid
+        commit = asyncio.create_task(probe.execute("SELECT pg_logical_emit_message(true, 'probe', '')"))
+        waits = "SELECT FROM pg_stat_activity WHERE pid = %s AND wait_event = 'SyncRep'"
+        await until(lambda: commit.done() or self._admin.execute(waits, [pid]).fetchone() is not None)
+        waited = not commit.done()
+        self._admin.execute("SELECT pg_terminate_backend(%s)", [pid])
+        with suppress(psycopg.OperationalError):
+            await commit
+        await probe.close()
+        return waited
+
+
 @pytest.fixture
-async def no_standby(admin: Conn) -> AsyncIterator[Callable[[], Awaitable[None]]]:
-    """Commits wait for a standby that never comes, until the returned function (or the test's end) lets them go."""
-
-    async def standby(names: str) -> None:
-        admin.execute(sql.SQL("ALTER SYSTEM SET synchronous_standby_names = {}").format(names))
-        admin.execute("SELECT pg_reload_conf()")
-        await until(lambda: admin.execute("SHOW synchronous_standby_names").fetchone() == (names,))
-
-    await standby("nobody")
-    yield lambda: standby("")
-    await standby("")
+async def standby(ledger_dsn: str, admin: Conn) -> AsyncIterator[Standby]:
+    """It is missing."""
+    standby = Standby(ledger_dsn, admin)
+    await standby.missing()
+    yield standby
+    await standby.let_go()
 
 
 def strike(admin: Conn, function: str, event: str) -> None:
@@ -60,9 +95,7 @@ async def test_lost(pool: LedgerPool, conn: Conn, admin: Conn) -> None:
 
 
 @pytest.mark.parametrize("function", ["pg_terminate_backend", "pg_cancel_backend"])
-async def test_unheard(
-    pool: LedgerPool, conn: Conn, admin: Conn, no_standby: Callable[[], Awaitable[None]], function: str
-) -> None:
+async def test_unheard(pool: LedgerPool, conn: Conn, admin: Conn, standby: Standby, function: str) -> None:
     """A write that is committed here but not heard of, or whose commit was cancelled (the server then acknowledges it
     with a warning), is never acknowledged; its key finds the one entry."""
     key = write_key()
@@ -71,7 +104,7 @@ async def test_unheard(
     strike(admin, function, "SyncRep")
     with pytest.raises(LedgerUnknown):
         await write
-    await no_standby()
+    await standby.let_go()
     found = await pool.write(record, key, report("a"))
     assert isinstance(found, Pending)
     assert [entry.seq for entry in verified_chain(conn)] == [0, 1, 2]
@@ -79,16 +112,13 @@ async def test_unheard(
 
 
 @pytest.mark.parametrize("function", ["pg_terminate_backend", "pg_cancel_backend"])
-async def test_unheard_answer(
-    pool: LedgerPool, conn: Conn, admin: Conn, no_standby: Callable[[], Awaitable[None]], function: str
-) -> None:
+async def test_unheard_answer(pool: LedgerPool, conn: Conn, admin: Conn, standby: Standby, function: str) -> None:
     """The same for the second commit, and for a replay of it: an answer goes out only once it is on the standby."""
     key = write_key()
-    await no_standby()
+    await standby.let_go()
     first = await pool.write(record, key, report("a"))
     assert isinstance(first, Recorded)
-    admin.execute("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
-    admin.execute("SELECT pg_reload_conf()")
+    await standby.missing()
     steps = (
         lambda: pool.write(store_answer, key, first.appended, 201, b"receipt"),
         lambda: pool.write(record, key, report("a")),
@@ -99,11 +129,11 @@ async def test_unheard_answer(
         strike(admin, function, "SyncRep")
         with pytest.raises(LedgerUnknown):
             await write
-    await no_standby()
+    await standby.let_go()
     assert await pool.write(record, key, report("a")) == Replay(201, b"receipt")
 
 
-async def test_disconnect(pool: LedgerPool, conn: Conn, no_standby: Callable[[], Awaitable[None]]) -> None:
+async def test_disconnect(pool: LedgerPool, conn: Conn, standby: Standby) -> None:
     """A caller that goes away (an HTTP disconnect) cancels nothing: the write runs to its end."""
     key = write_key()
     caller = asyncio.create_task(pool.write(record, key, report("a")))
@@ -112,18 +142,18 @@ async def test_disconnect(pool: LedgerPool, conn: Conn, no_standby: Callable[[],
     with pytest.raises(asyncio.CancelledError):
         await caller
     assert waiting(conn, "SyncRep") == 1
-    await no_standby()
+    await standby.let_go()
     await until(lambda: waiting(conn, "SyncRep") == 0)
     assert len(verified_chain(conn)) == 3
 
 
-async def test_closing(pool: LedgerPool, conn: Conn, no_standby: Callable[[], Awaitable[None]]) -> None:
+async def test_closing(pool: LedgerPool, conn: Conn, standby: Standby) -> None:
     """Closing the pool waits for the writes under way."""
     write = asyncio.create_task(pool.write(record, write_key(), report("a")))
     await until(lambda: waiting(conn, "SyncRep") == 1)
     closing = asyncio.create_task(pool.close())
     await asyncio.sleep(0.05)
     assert not closing.done()
-    await no_standby()
+    await standby.let_go()
     await closing
     assert isinstance(await write, Recorded)

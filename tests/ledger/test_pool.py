@@ -1,6 +1,7 @@
 """What is true of every connection, and what a worker notices of a broken one."""
 
 import asyncio
+from collections.abc import Callable
 
 import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
@@ -17,6 +18,11 @@ SHOW = Statement(
     """,
     lambda rows: rows[0],
 )
+
+
+@pytest.fixture
+def ledger_dsn(new_ledger: Callable[[], str]) -> str:
+    return new_ledger()
 
 
 async def shown(conn: AsyncConn) -> tuple[str, str, str]:

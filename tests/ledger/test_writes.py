@@ -82,7 +82,7 @@ async def test_scope(pool: LedgerPool) -> None:
 async def test_at_once(pool: LedgerPool, conn: Conn) -> None:
     """Of many requests with one key at the same time one is recorded; the others hear of it, or that it goes on."""
     key = some_key()
-    outcomes = await asyncio.gather(*(pool.write(record, key, report("a")) for _ in range(16)))
+    outcomes = await asyncio.gather(*(pool.write(record, key, report(str(n))) for n in range(16)))
     assert sum(isinstance(outcome, Recorded) for outcome in outcomes) == 1
     assert all(isinstance(outcome, Recorded | Pending | InUse) for outcome in outcomes)
     assert len(verified_chain(conn)) == 3
