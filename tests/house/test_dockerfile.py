@@ -57,6 +57,7 @@ def test_sources(source: str) -> None:
     assert f"!{source.removeprefix('./')}" in ignore
 
 
+@pytest.mark.timeout(600)  # a slow mirror is no fault of ours
 def test_installs(tmp_path: Path) -> None:
     """The build stage's lines, run as they stand, give a `lostid` that starts and lacks none of the package's files."""
     clean, source, prefix = tmp_path / "clean", tmp_path / "src", tmp_path / "prefix"

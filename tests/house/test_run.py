@@ -63,6 +63,7 @@ def finish(process: subprocess.Popen[str]) -> tuple[int, str, str]:
     return process.returncode, out, err
 
 
+@pytest.mark.timeout(600)  # a slow mirror is no fault of ours
 def test_life(house: House) -> None:
     """Killed half-way, torn between two, given other locks, copied: there is one whole environment, or none."""
     first = start(house, "version")
