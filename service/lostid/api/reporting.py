@@ -78,8 +78,7 @@ def decide(keyring: Keyring, clock: Clock, key: ApiKey, asked: ReportRequest, id
     try:
         documents, covers = _decided(asked, clock, at_ms)
     except Refusal as refusal:
-        code = {"field_invalid": "value_invalid"}.get(refusal.code, refusal.code)
-        raise Problem("invalid", [Fault(refusal.within("/document"), code, refusal.expected)]) from None
+        raise Problem("invalid", [Fault(refusal.within("/document"), refusal.code, refusal.expected)]) from None
     effects: list[Effect] = []
     sealed: dict[bytes, bytes] = {}
     for document, decision in documents:
