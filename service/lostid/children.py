@@ -32,8 +32,7 @@ def run_child(argv: list[str]) -> None:
     parser.add_argument("role", choices=ROLES)
     parser.add_argument("--fd", type=int, help="the listening socket")
     parser.add_argument("--gate", type=int)
-    parser.add_argument("--json", action="store_true", help="for those that print")
-    asked = parser.parse_args(argv)
+    asked, _ = parser.parse_known_args(argv)  # the rest is the role's own affair
 
     module, name = ROLES[asked.role].split(":")
     run: Role = getattr(importlib.import_module(module), name)

@@ -24,7 +24,7 @@ app.command()(version.version)
 
 def main() -> None:
     try:
-        app()
+        app(prog_name="lostid")
     except Failed as failed:
         show_error(failed, "--json" in sys.argv)
         sys.exit(failed.exit_code)

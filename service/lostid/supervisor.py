@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from typing import IO
 
 from lostid.engines import postgres, valkey
 from lostid.engines.procs import DataDirLock, living_in, spawn
@@ -26,6 +27,7 @@ SIGNALS = {signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
 WORKERS_LEAVE_S = 5.0
 OTHERS_LEAVE_S = 2.0
 SAY_EVERY_S = 15.0
+SERVING = ("_replica", "_relay", "_worker")
 CONNECTIONS_PER_WORKER = 10
 
 Engine = postgres.Postgres | valkey.Valkey
@@ -46,10 +48,12 @@ class Asked(BaseException):
 class Supervisor:
     """Everything of one host, for as long as `run` runs."""
 
-    def __init__(self, settings: Settings, say: Callable[[str], None]) -> None:
-        """`say` gets a line for the operator whenever something ends that should not."""
+    def __init__(self, settings: Settings, say: Callable[[str], None], log: IO[bytes] | None = None) -> None:
+        """`say` gets a line for the operator whenever something ends that should not. `log`: where replica, relay and
+        workers write, instead of standard error."""
         self.settings = settings
         self.say = say
+        self.log = log
         self.engines: list[Unit] = []
         self.others: list[Unit] = []  # replica and relay
         self.workers: list[Unit] = []
@@ -110,9 +114,9 @@ class Supervisor:
     def _start_children(self, engines: Sequence[Engine]) -> None:
         prepare_gate, gate = _Gate(), _Gate()
         prepare = self._spawn("_prepare", gate=prepare_gate)
-        for role in ("replica", "relay"):
-            unit = Unit(role, partial(self._spawn, f"_{role}"), (signal.SIGTERM, OTHERS_LEAVE_S))
-            unit.child = self._spawn(f"_{role}", gate=gate)
+        for role in ("_replica", "_relay"):
+            unit = Unit(role[1:], partial(self._spawn, role), (signal.SIGTERM, OTHERS_LEAVE_S))
+            unit.child = self._spawn(role, gate=gate)
             self.others.append(unit)
         for number in range(1, self.settings.workers + 1):
             unit = Unit(f"worker {number}", self._start_worker, (signal.SIGTERM, WORKERS_LEAVE_S))
@@ -147,7 +151,8 @@ class Supervisor:
         if gate is not None:
             fds.append(gate.entrance)
             argv += ["--gate", str(gate.entrance)]
-        return spawn(argv, death=signal.SIGKILL, env=self.environment, pass_fds=fds)
+        log = self.log if role in SERVING else None
+        return spawn(argv, death=signal.SIGKILL, env=self.environment, pass_fds=fds, output=log)
 
     def _start_worker(self) -> subprocess.Popen[bytes]:
         zero_lease(self.settings.run_dir)

@@ -215,12 +215,18 @@ class Checks:
 
     # --- the steps ---------------------------------------------------------------------------------------------------
 
-    def admit_early(self, headers: Headers, so_far: int) -> Answer | None:
+    async def admit_early(self, headers: Headers, so_far: int) -> Answer | None:
         """For a body that is still coming: the refusals for which nobody needs to see the rest of it."""
         head = dict(headers)
         request_id, _ = self._ids.of_request(head.get(b"request-id"))
         try:
-            announced = head.get(b"content-length", b"")
+            view, keys = self.view, self._keys
+            if view is None or not keys.loaded:
+                raise Problem("starting")
+            demanded = view.slots[_AUTH_SEQ]
+            if demanded > keys.seq and not await keys.refresh(demanded):
+                raise Unproven("the ledger knows less of the keys than this host")
+            announced = head.get(b"content-length", b"")[:12]
             self._admit(head, max(so_far, int(announced) if announced.isdigit() else 0))
         except Exception as refusal:
             return self._refuse(refusal, head, request_id)

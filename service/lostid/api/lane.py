@@ -63,9 +63,10 @@ class Lane:
         """A body in parts: who is refused without it is refused now, and nothing above the limit is kept."""
         parts, size, more = [first], len(first), True
         while more:
-            refused = self.checks.admit_early(headers, size) if size > LIMIT or len(parts) == 1 else None
-            if refused is not None:
-                return refused
+            if size > LIMIT or len(parts) == 1:
+                refused = await self.checks.admit_early(headers, size)
+                if refused is not None:
+                    return refused
             message = await receive()
             part: bytes = message.get("body", b"")
             parts.append(part)

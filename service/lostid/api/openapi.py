@@ -133,7 +133,7 @@ def describe() -> dict[str, Any]:
             "schemas": {**requests["$defs"], **ANSWERS},
             "parameters": _HEADERS,
             "responses": {
-                f"Problem{status}": _problem(status) for status in sorted({t.status for t in TABLE.values()})
+                f"Problem{status}": _problem(status) for status in sorted({s for told in OPERATIONS.values() for s in told.problems})
             },
             "securitySchemes": {
                 "key": {"type": "http", "scheme": "bearer", "description": "lid_live_... or lid_test_..."}

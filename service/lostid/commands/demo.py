@@ -4,13 +4,20 @@ import shutil
 import socket
 import tempfile
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from lostid.commands.hand import read_settings
 from lostid.commands.serve import Host, Port, Workers, supervise
 from lostid.commands.telling import Json, note, show_json
 
+Reports = Annotated[int, typer.Option(min=1, max=100_000, help="How many reports it begins with.")]
 
-def demo(host: Host = None, port: Port = None, workers: Workers = None, as_json: Json = False) -> None:
+
+def demo(
+    host: Host = None, port: Port = None, workers: Workers = None, reports: Reports = 2_000, as_json: Json = False
+) -> None:
     """Serve a registry with demonstration keys and a few thousand reports; prints lines to paste."""
     from lostid.engines.sockets import sockets_path
 
@@ -34,7 +41,10 @@ def demo(host: Host = None, port: Port = None, workers: Workers = None, as_json:
             note(f"{url} is up; making keys and reports")
 
     try:
-        supervise(settings, ready, task=("_seed", "--json") if as_json else ("_seed",))
+        # A line for each request belongs in a server's log, not between the lines to paste.
+        with (directory / "log").open("ab") as log:
+            seed = ("_seed", "--reports", str(reports), *(("--json",) if as_json else ()))
+            supervise(settings, ready, seed, log)
     finally:
         for leftover in (directory, settings.run_dir, sockets_path(settings.place)):
             shutil.rmtree(leftover, ignore_errors=True)

@@ -1,10 +1,10 @@
 """What `lostid demo` puts into its registry, and the lines it prints. A child of the supervisor, run once."""
 
+import argparse
 import asyncio
 import json
 import random
 import shlex
-import sys
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from rich.console import Console
+from rich.progress import track
 
 from lostid.commands.keys import make
 from lostid.commands.telling import show_json
@@ -21,7 +23,6 @@ from lostid.ledger.apikeys import NewKey
 from lostid.ledger.pool import aconnect
 from lostid.settings import Settings
 
-REPORTS = 3_000
 AT_ONCE = 8
 AREA = "990000"  # no place has it: numbers with it are nobody's
 TYPE = "cn.resident-id"
@@ -35,12 +36,15 @@ class Keys:
 
 
 def run(settings: Settings, fd: int | None) -> int:
-    asyncio.run(_seed(settings))
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--reports", type=int)
+    parser.add_argument("--json", action="store_true")
+    asked, _ = parser.parse_known_args()
+    asyncio.run(_seed(settings, asked.reports, asked.json))
     return 0
 
 
-async def _seed(settings: Settings) -> None:
-    as_json = "--json" in sys.argv
+async def _seed(settings: Settings, reports: int, as_json: bool) -> None:
     url = f"http://{settings.host}:{settings.port}"
     keys = await _keys(settings)
     numbers = people()
@@ -48,9 +52,9 @@ async def _seed(settings: Settings) -> None:
     today = date.today()  # noqa: DTZ011  a day to print on a card, not a decision
     old, new = today.replace(day=1) - timedelta(days=3000), today.replace(day=1)
     story = [_report(lost, "lost", valid_from=old.isoformat())]
-    crowd = [_anybody(numbers, today) for _ in range(REPORTS - len(story))]
+    crowd = [_anybody(numbers, today) for _ in range(reports - len(story))]
     await _send(url, keys.reporter, story + crowd)
-    shown = Story(url, keys, lost, unknown, next_, old.isoformat(), new.isoformat())
+    shown = Story(url, keys, reports, lost, unknown, next_, old.isoformat(), new.isoformat())
     if as_json:
         show_json(shown.told())
     else:
@@ -95,7 +99,7 @@ def _report(number: str, reason: str, effective_at: str | None = None, **instanc
 
 async def _send(url: str, key: str, bodies: list[dict[str, Any]]) -> None:
     """All of them, a few at a time, each until it is in force."""
-    waiting = iter(bodies)
+    waiting = iter(track(bodies, "reports", console=Console(stderr=True), transient=True))
     headers = {"Authorization": f"Bearer {key}"}
 
     async def sender(client: httpx.AsyncClient) -> None:
@@ -118,6 +122,7 @@ class Story:
 
     url: str
     keys: Keys
+    reports: int
     lost: str
     unknown: str
     next: str
@@ -130,7 +135,7 @@ class Story:
             "url": self.url,
             "keys": {"checker": self.keys.checker, "reporter": self.keys.reporter},
             "operator": OFFICER,
-            "reports": REPORTS,
+            "reports": self.reports,
             "reported": {**card, "valid_from": self.old},
             "replacement": {**card, "valid_from": self.new},
             "unknown": {"type": TYPE, "number": self.unknown, "valid_from": self.old},
@@ -140,7 +145,7 @@ class Story:
         return "\n".join(
             (
                 "",
-                f"{REPORTS} reports are in force. Paste these in another terminal:",
+                f"{self.reports} reports are in force. Paste these in another terminal:",
                 "",
                 f"# 1. a card that was reported lost: {self.old} is the first day of validity printed on it",
                 self._check(self.lost, self.old),

@@ -1,7 +1,7 @@
 """`lostid serve`: everything of one host, until it is told to stop."""
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Annotated
+from typing import IO, TYPE_CHECKING, Annotated
 
 import typer
 
@@ -29,7 +29,9 @@ def serve(host: Host = None, port: Port = None, workers: Workers = None, as_json
     raise typer.Exit(supervise(settings, ready))
 
 
-def supervise(settings: "Settings", ready: Callable[[str], None], task: Sequence[str] = ()) -> int:
+def supervise(
+    settings: "Settings", ready: Callable[[str], None], task: Sequence[str] = (), log: IO[bytes] | None = None
+) -> int:
     """Run the supervisor, and put what it refuses into words and exit codes."""
     from lostid.engines.procs import DataDirInUse, EngineRefused
     from lostid.listening import CannotListen
@@ -37,7 +39,7 @@ def supervise(settings: "Settings", ready: Callable[[str], None], task: Sequence
     from lostid.supervisor import StartFailed, Supervisor
 
     try:
-        return Supervisor(settings, say=note).run(ready, task)
+        return Supervisor(settings, note, log).run(ready, task)
     except DataDirInUse as e:
         raise Failed("data_dir_in_use", str(e), Exit.USAGE) from None
     except CannotListen as e:

@@ -232,7 +232,7 @@ def _decision(
     elif row.instance == "card_serial":
         open_ended = not rule.number_wide
     cover = Cover(kind, watermark, None, rule.final, open_ended, rule.name, when.at_ms)
-    narrow = None if new is None else replace(cover, open_ended=False)
+    narrow = None if new is None else cover
     shown = {"types": list(types), **_shown(row, kind, watermark, serial)}
     return ReportDecision(cover, narrow, serial, types, shown)
 

@@ -40,8 +40,8 @@ class Renewal(Enum):
     NO_ROW = "no_row"  # no such row, or (seq, hash) is not on this chain: lease ends, check the chain, JOIN anew
 
 
-# n is drawn anew and not counted: a counter that a failover took back comes to the same number again with a lease on it,
-# and an eviction sampled before the failover would then take a living row (found by the simulation).
+# n is drawn anew and not counted: a counter that a failover took back comes to the same number again with a lease on
+# it, and an eviction sampled before the failover would then take a living row (found by the simulation).
 JOIN = Statement("INSERT INTO hosts (inc, n, seq) VALUES (%(inc)s, 0, 0)", nothing, writes=True)
 
 RENEW = Statement(

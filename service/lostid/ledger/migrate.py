@@ -16,6 +16,8 @@ from lostid.ledger.entries import Draft
 from lostid.ledger.errors import StartRefused, translated
 from lostid.ledger.statement import Conn, Statement, nothing
 
+# A migration, and the wait for another server's, may take as long as they take.
+_PATIENCE = Statement("SET LOCAL lock_timeout = 0; SET LOCAL statement_timeout = 0", nothing)
 _LOCK = Statement("SELECT pg_advisory_xact_lock(hashtextextended('lostid.migrate', 0))", nothing)
 # Not to_regclass: after a wait for the lock that may still answer from this session's cache of names.
 _HAS_META = Statement(
@@ -64,6 +66,7 @@ def schema_version(conn: Conn) -> int:
 def migrate(conn: Conn) -> None:
     """Apply what is missing, all of it in one transaction. Raises StartRefused("schema_from_the_future")."""
     with translated(writing=True), conn.transaction():
+        _PATIENCE.run(conn)
         _LOCK.run(conn)
         version = schema_version(conn)
         for number, sql in migrations():
@@ -75,6 +78,7 @@ def migrate(conn: Conn) -> None:
 def first_boot(conn: Conn, key_checks: Mapping[str, str], canaries: Sequence[bytes], now_ms: int) -> None:
     """Genesis (entry 0), the tie to these secrets, and the canaries' entry (1): once in a ledger's life."""
     with translated(writing=True), conn.transaction():
+        _PATIENCE.run(conn)
         _LOCK.run(conn)
         if _BEGUN.run(conn):
             return

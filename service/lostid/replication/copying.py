@@ -1,7 +1,8 @@
 """RELAY: how the registry's copy in Redis may move, and what proves that a reader may believe it.
 
 Redis decides nothing. Its head moves by compare-and-append alone; a head that is not on the ledger's chain is wiped
-(head first), refilled under a nonce, and gets its head back last. Any number of relays may do this at once.
+(head first), refilled under a nonce step by step, and gets its head back last. Any number of relays may do this at
+once.
 """
 
 from collections.abc import Mapping
@@ -16,10 +17,11 @@ CHAIN_KEPT = 100_000
 @dataclass(frozen=True, slots=True)
 class Head:
     """What Redis says of itself. ``position`` is None while it is empty or being filled; ``fill`` is the nonce of
-    the filler whose work is under way, "" for none."""
+    the filler whose work is under way, "" for none, and ``step`` the number of steps that it has done."""
 
     position: Position | None
     fill: str = ""
+    step: int = 0
 
 
 class Move(Enum):
@@ -45,9 +47,21 @@ def appends(head: Head, entry: Link) -> bool:
     return at is not None and at.seq == entry.seq - 1 and at.hash == entry.prev
 
 
-def fills(head: Head, nonce: str) -> bool:
-    """The condition of a fill step and of the finishing step: the wipe that made room was ours, and the last."""
-    return nonce != "" and head.fill == nonce
+def wipes(head: Head, seen: Head) -> bool:
+    """The head is still what the caller decided on: of two relays that decide at once, one acts. It then takes away
+    the head and the chain, and with them every proof, and leaves its nonce."""
+    return (head.position, head.fill) == (seen.position, seen.fill)
+
+
+def fills(head: Head, nonce: str, step: int) -> bool:
+    """The condition of sweeping, of filling and of finishing: the wipe that made room was ours, and the last, and
+    every step before this one is there (a failover of Redis may have lost some)."""
+    return nonce != "" and head.fill == nonce and head.step == step
+
+
+def repairs(head: Head, at: Position) -> bool:
+    """A single record may be made what the ledger says at ``at`` only while that is the head."""
+    return head.position == at
 
 
 def proves(head: Head, chain: Mapping[int, bytes], reader: Position) -> bool:

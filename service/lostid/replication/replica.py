@@ -91,7 +91,8 @@ class Replica:
         if self.lease.phase is Phase.LOADED and not more:
             self._join()
         more |= self._renew()
-        self._grow()
+        if self.lease.phase is not Phase.LOADING:
+            self.loader.grow(self.clock())
         self._evict()
         self._report()
         return 0.0 if more else self._until_due()
@@ -195,10 +196,6 @@ class Replica:
         self._become(lease.reload(self.lease))
         self.loader.drop()
 
-    def _grow(self) -> None:
-        """A generation of double capacity is made on the side; we flip to it when it holds all that we hold."""
-        self.loader.grow(self.clock())
-
     # -- now and then --------------------------------------------------------------------------------------------------
 
     def _check(self) -> None:
@@ -206,6 +203,7 @@ class Replica:
         if now - self._checked_ns < CHECK_EVERY_NS:
             return
         self._checked_ns = now
+        self.host.note()
         if not self.host.sound():
             log.error("a canary is missing from the filter: loading anew")
             self._reload()
@@ -227,6 +225,7 @@ class Replica:
         if str(reason) != self._said:
             self._said = str(reason)
             log.warning("the ledger is away: %s", reason)
+        self.wire.close()
         self.host.page.report(Doing.LEDGER_AWAY)
 
     def _until_due(self) -> float:
