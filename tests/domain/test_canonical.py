@@ -138,6 +138,8 @@ REFUSED = [
     (RESIDENT_ID, "0101", None, "characters", "/number", None),
     (RESIDENT_ID, "X", None, "characters", "/number", None),
     (RESIDENT_ID, "8", None, "length", "/number", None),
+    (RESIDENT_ID, GOOD[:17] + "A", None, "characters", "/number", None),
+    (RESIDENT_ID, GOOD[:16] + "X", None, "characters", "/number", None),
     (RESIDENT_ID, GOOD + "1", None, "length", "/number", None),
     (RESIDENT_ID, GOOD + "X", None, "characters", "/number", None),
     (RESIDENT_ID, "810000000000000000", None, "type_mismatch", "/type", RESIDENCE_PERMIT),
