@@ -16,7 +16,7 @@ from lostid.engines.sockets import sockets_path
 from lostid.ledger import checks, entries
 from lostid.ledger.checks import Server, judge_server
 from lostid.ledger.errors import StartRefused
-from lostid.ledger.migrate import prepare
+from lostid.ledger.migrate import migrations, prepare
 from lostid.ledger.pool import connect
 from lostid.ledger.statement import Conn
 from tests.conftest import wait_for
@@ -107,12 +107,13 @@ def test_lease_terms(ledger_dsn: str, conn: Conn) -> None:
 
 def test_refused_first(ledger_dsn: str, conn: Conn, monkeypatch: pytest.MonkeyPatch) -> None:
     """A server with the wrong secrets is refused before it migrates somebody else's ledger."""
-    newer = [(1, b""), (2, b"CREATE TABLE newer ()")]
+    last = migrations()[-1][0]
+    newer = [*migrations(), (last + 1, b"CREATE TABLE newer ()")]
     monkeypatch.setattr("lostid.ledger.migrate.migrations", lambda: newer)
     assert refusal(ledger_dsn, KEY_CHECKS | {"pepper": "ff"}) == "secrets_differ"
     assert conn.execute("SELECT to_regclass('newer')").fetchone() == (None,)
     assert refusal(ledger_dsn) is None
-    assert conn.execute("SELECT to_regclass('newer')::text, schema_version FROM meta").fetchone() == ("newer", 2)
+    assert conn.execute("SELECT to_regclass('newer')::text, schema_version FROM meta").fetchone() == ("newer", last + 1)
     verified_chain(conn)
 
 

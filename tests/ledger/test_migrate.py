@@ -48,7 +48,7 @@ def test_again(conn: Conn) -> None:
 
 
 def test_numbers() -> None:
-    """Migrations are numbered from 1 without a gap."""
+    """Migrations are numbered from 1 without a gap: one that came later under a lower number would never be applied."""
     assert [number for number, _ in migrations()] == list(range(1, len(migrations()) + 1))
 
 
