@@ -1,0 +1,100 @@
+"""`lostid serve` on one data directory over its life: once at a time, refused by name, the same after every start."""
+
+import json
+import shlex
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from lostid.engines.procs import DataDirLock
+from lostid.secrets import NAMES
+from tests.serving import Server, environment, run_cli, told
+
+
+@pytest.fixture(scope="module")
+def serving() -> Iterator[Server]:
+    with Server(workers=1) as running:
+        yield running
+
+
+def serve(server: Server, *argv: str) -> subprocess.CompletedProcess[str]:
+    """Another start with the same settings, to its end."""
+    return run_cli(("serve", "--json", "--port", "0", *argv), server.environment, "", server.directory)
+
+
+def test_second_server(serving: Server) -> None:
+    """A second server on the same data directory is refused in a clear sentence; the first does not notice."""
+    done = serve(serving)
+    assert (done.returncode, told(done)["error"]["code"]) == (2, "data_dir_in_use")
+    assert str(serving.settings.data_dir) in told(done)["error"]["detail"]
+    assert serving.ready()
+
+
+def test_port_taken(serving: Server, tmp_path: Path) -> None:
+    """A port that somebody has is named, and the data directory is free again."""
+    argv = ("serve", "--json", "--port", str(serving.port))
+    done = run_cli(argv, environment(data_dir=str(tmp_path / "data")), "", tmp_path)
+    assert (done.returncode, told(done)["error"]["code"]) == (2, "cannot_listen")
+    DataDirLock(tmp_path / "data").release()
+
+
+def test_doctor_beside_a_server(serving: Server) -> None:
+    """Beside a running server doctor looks at its engines."""
+    done = serving.cli("doctor", "--json")
+    states = {entry["check"]: entry["state"] for entry in told(done)["checks"]}
+    assert done.returncode == 0
+    assert states["ledger"] == states["registry"] == states["secrets"] == states["server"] == "ok"
+
+
+def test_over_its_life(serving: Server) -> None:
+    """Stopped in order it ends with 0. Without it keys can still be made, and work after the next start. With other
+    secrets, or without one, it refuses to start; with its own it starts again."""
+    assert serving.stop() == 0
+    made = told(serving.cli("keys", "create", "--org", "inn", "--role", "checker", "--json"))
+    assert told(serving.cli("keys", "list", "--json"))["keys"][0]["id"] == made["id"]
+
+    held = {name: (serving.settings.secrets_path / name).read_text() for name in NAMES}
+    pepper = serving.settings.secrets_path / "pepper"
+    pepper.write_text("00" * 32 + "\n")
+    done = serve(serving)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "secrets_differ" in done.stderr
+    assert "pepper" in done.stderr
+    pepper.unlink()
+    done = serve(serving)
+    assert (done.returncode, told(done)["error"]["code"]) == (1, "refused")
+    assert "restore it from your backup" in told(done)["error"]["detail"]
+    pepper.touch(mode=0o600)
+    pepper.write_text(held["pepper"])
+
+    serving.start()
+    done = serving.cli("check", "cn.passport", "-", "--json", key=made["key"], stdin="E12345678")
+    assert (done.returncode, told(done)["status"]) == (0, "clear")
+    assert {name: (serving.settings.secrets_path / name).read_text() for name in NAMES} == held
+
+
+def test_demo(tmp_path: Path) -> None:
+    """The lines that `lostid demo` prints work when they are pasted, and nothing of it stays."""
+    argv = [sys.executable, "-m", "lostid", "demo", "--port", "0", "--workers", "1", "--reports", "20"]
+    env = environment() | {"TMPDIR": str(tmp_path), "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin"}
+    with subprocess.Popen(argv, env=env, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as demo:
+        assert demo.stdout is not None
+        lines: list[str] = []
+        while not lines or not lines[-1].startswith("^C"):
+            lines.append(demo.stdout.readline())
+            assert lines[-1], "it ended"
+        checks = [line.strip() for line in lines if line.startswith("printf")]
+        said = [
+            subprocess.run(["sh", "-c", f"{line} --json"], env=env, cwd=tmp_path, capture_output=True, text=True).stdout
+            for line in checks
+        ]
+        assert [json.loads(answer)["status"] for answer in said] == ["reported", "clear", "indeterminate"]
+        curls = [shlex.split(line.removesuffix("; echo\n")) for line in lines if line.startswith("curl")]
+        assert [curl[2].rpartition("/v1/")[2] for curl in curls] == ["checks", "reports", "checks"]
+        demo.send_signal(signal.SIGINT)
+        assert demo.wait(20) == 0
+    assert list(tmp_path.iterdir()) == []

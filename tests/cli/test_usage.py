@@ -1,0 +1,136 @@
+"""The command line without a server: usage, named refusals, exit codes, JSON."""
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from lostid.cli import main
+
+
+class Done(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+    @property
+    def told(self) -> Any:
+        return json.loads(self.out)
+
+
+Run = Callable[..., Done]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Runs a command in this process, in an empty directory, with no settings but those given."""
+    for name in [name for name in os.environ if name.startswith("LOSTID_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+
+    def command(*argv: str, **settings: str) -> Done:
+        for name, value in settings.items():
+            monkeypatch.setenv(f"LOSTID_{name.upper()}", value)
+        monkeypatch.setattr(sys, "argv", ["lostid", *argv])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        code = ended.value.code
+        return Done(code if isinstance(code, int) else 0, *capsys.readouterr())
+
+    return command
+
+
+def test_version(run: Run) -> None:
+    """The version, for people and for programs."""
+    assert run("version").out.startswith("lostid ")
+    assert set(run("version", "--json").told) == {"version"}
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ("nonsense",),
+        ("check", "cn.resident-id"),
+        ("keys", "create", "--org", "o"),
+        ("keys", "create", "--org", "O", "--role", "checker"),
+        ("keys", "create", "--org", "o", "--role", "king"),
+        ("keys", "create", "--org", "o", "--role", "reporter"),
+        ("keys", "create", "--org", "o", "--role", "checker", "--purpose", "fun"),
+        ("keys", "create", "--org", "o", "--role", "reporter", "--station", "s", "--operator", "p", "--reason", "x"),
+        ("keys", "create", "--org", "o", "--role", "checker", "--rate", "0"),
+        ("serve", "--workers", "0"),
+        ("serve", "--port", "65536"),
+    ],
+)
+def test_usage(argv: tuple[str, ...], run: Run, tmp_path: Path) -> None:
+    """What makes no sense ends with exit code 2 and words, before anything is touched."""
+    done = run(*argv)
+    assert (done.code, done.out) == (2, "")
+    assert done.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_wrong_setting(run: Run) -> None:
+    """A wrong setting is named, and its value is not shown."""
+    done = run("serve", "--json", timezone="Mars/Olympus")
+    assert done.code == 2
+    assert "LOSTID_TIMEZONE" in done.told["error"]["detail"]
+    assert "Olympus" not in done.out
+
+
+def test_no_ledger(run: Run, tmp_path: Path) -> None:
+    """Keys belong to a ledger: where there is none yet, none is made by the way."""
+    done = run("keys", "list", "--json")
+    assert (done.code, done.told["error"]["code"]) == (2, "no_ledger")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_ledger_away(run: Run) -> None:
+    """A ledger that does not answer is exit code 3, and its password is not shown."""
+    done = run("keys", "list", database_url="postgresql://me:hush@127.0.0.1:1/none")
+    assert (done.code, done.out) == (3, "")
+    assert "hush" not in done.err
+
+
+def test_no_key(run: Run) -> None:
+    """A check without an API key says what to set."""
+    done = run("check", "cn.passport", "E12345678")
+    assert done.code == 2
+    assert "LOSTID_KEY" in done.err
+
+
+def test_unreachable(run: Run) -> None:
+    """No server: exit code 3, and the number is not repeated."""
+    done = run("check", "cn.passport", "E12345678", "--json", url="http://127.0.0.1:1", key="lid_live_x")
+    assert (done.code, done.told["error"]["code"]) == (3, "unreachable")
+    assert "E12345678" not in done.out + done.err
+
+
+def test_dotenv(run: Run, tmp_path: Path) -> None:
+    """URL and key may stand in `.env`."""
+    (tmp_path / ".env").write_text("LOSTID_URL=http://127.0.0.1:1\nLOSTID_KEY=lid_live_x\n")
+    done = run("check", "cn.passport", "E12345678", "--json")
+    assert done.told["error"]["code"] == "unreachable"
+    assert "127.0.0.1:1" in done.told["error"]["detail"]
+
+
+def test_doctor(run: Run, tmp_path: Path) -> None:
+    """On a machine that can run the server doctor finds nothing bad, names what is odd, and makes nothing."""
+    done = run("doctor", "--json", wrokers="3")
+    states = {entry["check"]: entry["state"] for entry in done.told["checks"]}
+    assert done.code == 0
+    assert states["python"] == states["PostgreSQL"] == states["Valkey"] == "ok"
+    assert "LOSTID_WROKERS" in done.out
+    assert list(tmp_path.iterdir()) == []
+    assert "python" in run("doctor").out
+
+
+def test_doctor_finds(run: Run) -> None:
+    """A setting that keeps a server from starting is bad, and exit code 1."""
+    done = run("doctor", "--json", port="many")
+    assert done.code == 1
+    assert [entry["check"] for entry in done.told["checks"] if entry["state"] == "bad"] == ["settings"]
