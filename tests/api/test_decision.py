@@ -1,0 +1,329 @@
+"""The decision on a check, without a server: a page, a filter and a clock that the test turns.
+
+The order of the steps is what promise G1 stands on (I4), so each test moves one thing between two of them."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import msgspec
+import pytest
+
+from lostid.api import checks as hot
+from lostid.api.checks import Checks
+from lostid.api.clock import Clock
+from lostid.api.ids import Ids
+from lostid.api.meters import KIND_CHECK, Meters
+from lostid.api.problems import Answer
+from lostid.domain.canonical import Canonical
+from lostid.domain.covers import Cover, CoverKind
+from lostid.domain.instance import Instance
+from lostid.domain.keys import Keyring
+from lostid.domain.position import Position
+from lostid.domain.record import Record
+from lostid.filter.bloom import Sizing
+from lostid.filter.generation import Generation
+from lostid.filter.header import Identity
+from lostid.filter.page import PageWriter, boottime_ns
+from lostid.filter.view import FilterView
+from lostid.guard.auth import KeyCache
+from lostid.guard.rates import Rates
+from lostid.ledger.apikeys import ApiKey, KeyTable
+from lostid.ledger.errors import LedgerDown
+from lostid.ledger.journal import JournalWriter
+from lostid.registry.lookup import Found, FreshnessUnproven, Source
+from tests.api.serving import check_of, person
+
+BOOT = b"boot id of tests"
+SECRET = "lid_live_" + "s" * 43
+LEASE_NS = 10**12
+HEADERS = [(b"authorization", b"Bearer " + SECRET.encode()), (b"content-type", b"application/json")]
+NUMBER = person()
+BODY = msgspec.json.encode(check_of({"type": "cn.resident-id", "number": NUMBER}))
+ALL = Record((("rpt_1", Cover(CoverKind.ALL, None, None, False, False, "lost", 0)),))
+
+
+def key_of(*roles: str, **more: Any) -> ApiKey:
+    told: dict[str, Any] = dict.fromkeys(("station", "operator", "rate", "revoked_seq"))
+    told |= {"purposes": frozenset(), "reasons": frozenset(), "slot": 1, "created_seq": 2, **more}
+    secret = sha256(SECRET.encode()).digest()
+    return ApiKey(id="key_1", secret_sha256=secret, env="live", org="o", roles=frozenset(roles), **told)
+
+
+@dataclass
+class Exact:
+    """What the exact look-up would find, and what happens meanwhile."""
+
+    record: Record | Exception = ALL
+    meanwhile: Any = None
+    asked: list[bytes] = field(default_factory=list)
+
+    async def of(self, keys: Sequence[bytes]) -> list[Found]:
+        self.asked += keys
+        await asyncio.sleep(0)
+        if self.meanwhile is not None:
+            self.meanwhile()
+        if isinstance(self.record, Exception):
+            raise self.record
+        return [Found(self.record, Source.REGISTRY) for _ in keys]
+
+
+class Host:
+    """One worker's decision and what it reads."""
+
+    def __init__(self, run_dir: Path) -> None:
+        self.keyring = Keyring(b"o" * 32, b"p" * 32, b"s" * 32)
+        key_id = self.keyring.key_id
+        self.writer = PageWriter(run_dir, key_id, BOOT)
+        self.generation = Generation.create(run_dir, Identity(1, key_id, BOOT), Sizing.of(1000))
+        self.generation.complete(Position(5, b"h" * 32))
+        self.writer.publish(Position(5, b"h" * 32))
+        self.writer.flip(1)
+        self.writer.grant(boottime_ns() + LEASE_NS)
+        self.table = KeyTable(5, {sha256(SECRET.encode()).digest(): key_of("checker")})
+        self.loads = 0
+        self.keys = KeyCache(self._load, sandbox=True)
+        self.journal = JournalWriter("")
+        self.meters = Meters(run_dir)
+        clock = Clock(ZoneInfo("Asia/Shanghai"))
+        self.records: Mapping[bytes, Record] | Exception | None = None
+        self.checks = Checks(
+            self.keyring, self.keys, Rates(run_dir), self.journal, self._confirm, clock, Ids(), self.meters
+        )
+        self.checks.view = FilterView(run_dir, key_id, BOOT)
+        self.exact = Exact()
+        self.checks.lookup = self.exact  # type: ignore[assignment]
+
+    async def _load(self) -> KeyTable:
+        self.loads += 1
+        return self.table
+
+    async def _confirm(self, keys: Sequence[bytes], at: Position) -> Mapping[bytes, Record] | None:
+        if isinstance(self.records, Exception):
+            raise self.records
+        return self.records
+
+    def report(self, number: str = NUMBER) -> bytes:
+        key = self.keyring.key("live", Canonical("cn.resident-id", number))
+        self.generation.add_all([key])
+        return key
+
+    async def check(
+        self, body: bytes = BODY, headers: Any = HEADERS, batch: bool = False
+    ) -> tuple[int, dict[str, Any]]:
+        outcome = (self.checks.batch if batch else self.checks.check)(headers, body)
+        answer = outcome if isinstance(outcome, Answer) else await outcome
+        told: dict[str, Any] = msgspec.json.decode(answer.body)
+        return answer.status, told
+
+
+@pytest.fixture
+async def host(tmp_path: Path) -> Host:
+    made = Host(tmp_path)
+    await made.keys.refresh(5)
+    return made
+
+
+@pytest.fixture
+def turned(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The clock of the decision: its one value, changed by hand."""
+    now = [boottime_ns()]
+    monkeypatch.setattr(hot, "boottime_ns", lambda: now[0])
+    return now
+
+
+async def test_clear_at_once(host: Host) -> None:
+    """A filter miss is answered without giving the loop away, and journalled."""
+    outcome = host.checks.check(HEADERS, BODY)
+    assert isinstance(outcome, Answer)
+    assert msgspec.json.decode(outcome.body)["status"] == "clear"
+    assert host.journal.waiting == 1
+    assert host.meters.slots[KIND_CHECK] == 1
+
+
+async def test_positive_is_confirmed(host: Host) -> None:
+    """A filter positive is whatever the exact record says, also clear."""
+    key = host.report()
+    assert (await host.check())[1]["status"] == "reported"
+    host.exact.record = Record()
+    assert (await host.check())[1]["status"] == "clear"
+    assert host.exact.asked == [key, key]
+
+
+@pytest.mark.parametrize("batch", [False, True])
+async def test_lease_over(host: Host, batch: bool) -> None:
+    """No lease, no answer: clear or not."""
+    body = as_batch() if batch else BODY
+    for until in (0, boottime_ns() - 1):
+        host.writer.grant(until)
+        assert (await host.check(body, batch=batch))[1]["code"] == "freshness_unproven"
+    assert host.journal.waiting == 0
+
+
+def as_batch(documents: int = 3) -> bytes:
+    document = {"type": "cn.resident-id", "number": NUMBER}
+    return msgspec.json.encode({"operator": "o", "purpose": "other", "checks": [{"document": document}] * documents})
+
+
+async def test_fresh_for(host: Host, turned: list[int]) -> None:
+    """What is left of the lease, rounded down; at the very end nothing, and then no answer."""
+    for left_ns, told in ((812_999_999, 812), (1_000_000, 1), (999_999, 0), (1, 0)):
+        host.writer.grant(turned[0] + left_ns)
+        assert (await host.check())[1]["fresh_for_ms"] == told
+    host.writer.grant(turned[0])
+    assert (await host.check())[0] == 503
+
+
+async def test_clock_after_the_look_up(host: Host, turned: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A lease that ends while the filter is asked is not believed."""
+    host.writer.grant(turned[0] + 100)
+
+    def slow(_: bytes) -> bool:
+        turned[0] += 100
+        return False
+
+    monkeypatch.setattr(host.checks.view, "current", lambda: slow)
+    assert (await host.check())[1]["code"] == "freshness_unproven"
+
+
+async def test_lease_before_the_look_up(host: Host, turned: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A lease granted after the look-up vouches for what was not looked at: it is not the one that counts."""
+    host.writer.grant(turned[0] + 100)
+
+    def renewed(_: bytes) -> bool:
+        turned[0] += 100
+        host.writer.grant(turned[0] + LEASE_NS)
+        return False
+
+    monkeypatch.setattr(host.checks.view, "current", lambda: renewed)
+    for body, batch in ((BODY, False), (as_batch(1), True)):
+        host.writer.grant(turned[0] + 100)
+        assert (await host.check(body, batch=batch))[1]["code"] == "freshness_unproven"
+
+
+async def test_clock_after_the_exact_record(host: Host, turned: list[int]) -> None:
+    """Nor is a lease that ended while the exact record was fetched, though it was renewed meanwhile."""
+    host.report()
+    host.writer.grant(turned[0] + 100)
+
+    def later() -> None:
+        turned[0] += 100
+        host.writer.grant(turned[0] + LEASE_NS)
+
+    host.exact.meanwhile = later
+    for body, batch in ((BODY, False), (as_batch(1), True)):
+        host.writer.grant(turned[0] + 100)
+        assert (await host.check(body, batch=batch))[1]["code"] == "freshness_unproven"
+
+
+async def test_batch_gives_way(host: Host) -> None:
+    """A thousand documents let others have a turn, and are answered with one lease and one clock."""
+    turns = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    beside = asyncio.create_task(others())
+    status, told = await host.check(as_batch(1000), batch=True)
+    beside.cancel()
+    assert (status, len(told["results"])) == (200, 1000)
+    assert turns >= 4
+
+
+@pytest.mark.parametrize("wrong", [FreshnessUnproven("x"), LedgerDown("x"), RuntimeError(NUMBER)])
+async def test_unproven(host: Host, wrong: Exception, capsys: pytest.CaptureFixture[str]) -> None:
+    """Whatever fails on the way to the exact record: no answer, and never a word of what was asked."""
+    host.report()
+    host.exact.record = wrong
+    status, told = await host.check()
+    assert (status, told["code"]) == (503, "freshness_unproven")
+    said = capsys.readouterr()
+    assert NUMBER not in said.err + said.out + str(told)
+
+
+async def test_halted(host: Host) -> None:
+    """Once a canary was clear, this worker answers nothing."""
+    host.checks.halted = True
+    assert (await host.check())[1]["code"] == "freshness_unproven"
+
+
+async def test_starting(host: Host) -> None:
+    """Without a page, or without the keys, the server is starting."""
+    host.checks.view, view = None, host.checks.view
+    assert (await host.check())[1]["code"] == "starting"
+    host.checks.view = view
+    host.keys.seq = -1
+    assert (await host.check())[1]["code"] == "starting"
+
+
+async def test_keys_first(host: Host) -> None:
+    """A key is judged by a table at least as new as the page demands, which the ledger must then give."""
+    host.table = KeyTable(6, {sha256(SECRET.encode()).digest(): key_of("checker", revoked_seq=6)})
+    assert (await host.check())[0] == 200
+    host.writer.set_auth_seq(6)
+    assert (await host.check())[1]["code"] == "key_revoked"
+    assert host.loads == 2
+    assert (await host.check())[1]["code"] == "key_revoked"
+    assert host.loads == 2
+    host.writer.set_auth_seq(7)  # the ledger that is asked does not have it
+    assert (await host.check())[1]["code"] == "freshness_unproven"
+
+
+async def test_reasons_from_the_ledger(host: Host) -> None:
+    """A key that is told reasons is answered from the ledger, which proves its position too or does not answer."""
+    secret = sha256(SECRET.encode()).digest()
+    host.table = KeyTable(6, {secret: key_of("checker", "reporter")})
+    await host.keys.reload()
+    key = host.report()
+    host.records = {key: ALL}
+    told = (await host.check())[1]
+    assert (told["status"], told["reason"], told["effective_at"]) == ("reported", "lost", "1970-01-01T00:00:00.000Z")
+    for unproven in (None, LedgerDown("x")):
+        host.records = unproven
+        assert (await host.check())[1]["code"] == "freshness_unproven"
+
+
+async def test_crowd(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """More than so many that wait for an exact record are told to come back; whom the filter clears is answered."""
+    monkeypatch.setattr(hot, "MOST_WAITING", 2)
+    host.report()
+    answers = await asyncio.gather(*(host.check() for _ in range(5)))
+    assert (
+        sorted(str(told.get("code", told.get("status"))) for _, told in answers)
+        == ["overloaded"] * 3 + ["reported"] * 2
+    )
+    other = msgspec.json.encode(check_of({"type": "cn.resident-id", "number": person()}))
+    assert (await host.check(other))[1]["status"] == "clear"
+
+
+async def test_journal(host: Host) -> None:
+    """Each document asked about has its line; a refused number has one without a key."""
+    host.report()
+    await host.check()
+    await host.check(BODY.replace(NUMBER.encode(), b"1"))
+    body = msgspec.json.decode(as_batch(2))
+    body["checks"].append({"document": {"type": "cn.x", "number": "1"}, "reference": "r-9"})
+    await host.check(msgspec.json.encode(body), batch=True)
+    lines = list(host.journal._queue)
+    assert [line.status for line in lines] == ["reported", "length", "reported", "reported", "type_unknown"]
+    assert [line.item for line in lines] == [0, 0, 0, 1, 2]
+    assert [line.doc_key is None for line in lines] == [False, True, False, False, True]
+    assert [line.reference for line in lines] == [None, None, None, None, "r-9"]
+
+
+def test_serials_are_tagged(tmp_path: Path) -> None:
+    """A licence's serial is compared by its tag under the document's own key."""
+    host = Host(tmp_path)
+    key = b"k" * 16
+    instance = Instance(serial="3100000000001")
+    tag = host.keyring.serial_tag(key, "3100000000001")
+    only = Record((("rpt_1", Cover(CoverKind.ONLY, None, tag, False, False, "lost", 0)),))
+    assert host.checks._decide(only, instance, key)[0] == "reported"
+    assert host.checks._decide(only, instance, b"l" * 16)[0] == "clear"
