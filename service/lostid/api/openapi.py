@@ -62,6 +62,22 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
     ("post", "/v1/reports/history"): Operation(
         "Every entry of a document, oldest first", "EntryList", "reporter", models.HistoryRequest, problems=_READ
     ),
+    ("get", "/v1/log/checkpoint"): Operation(
+        "The signed head of the log (C2SP tlog-checkpoint)", None, "auditor", media="text/plain; charset=utf-8"
+    ),
+    ("get", "/v1/log/tile/{path}"): Operation(
+        "A tile of hashes, or a bundle of entries (C2SP tlog-tiles)",
+        None,
+        "auditor",
+        problems=(401, 403, 404, 422, 503),
+        media="application/octet-stream",
+    ),
+    ("get", "/v1/log/entries/{seq}/proof"): Operation(
+        "That an entry is in the log", "InclusionProof", "auditor", problems=(401, 403, 404, 422, 503)
+    ),
+    ("get", "/.well-known/jwks.json"): Operation(
+        "The keys that verify receipts, past ones included", "KeySet", None, problems=(422, 503)
+    ),
     ("get", "/livez"): Operation("The loop turns", "Alive", None, problems=()),
     ("get", "/readyz"): Operation(
         "Whether this host answers, and what it is doing", "Readiness", None, problems=(), unready=True
@@ -132,14 +148,16 @@ def describe() -> dict[str, Any]:
         "components": {
             "schemas": {**requests["$defs"], **ANSWERS},
             "parameters": _HEADERS,
-            "responses": {
-                f"Problem{status}": _problem(status) for status in sorted({s for told in OPERATIONS.values() for s in told.problems})
-            },
+            "responses": {f"Problem{status}": _problem(status) for status in _statuses()},
             "securitySchemes": {
                 "key": {"type": "http", "scheme": "bearer", "description": "lid_live_... or lid_test_..."}
             },
         },
     }
+
+
+def _statuses() -> list[int]:
+    return sorted({status for told in OPERATIONS.values() for status in told.problems})
 
 
 def _operation(method: str, path: str, told: Operation) -> dict[str, Any]:
