@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from lostid.domain.covers import Effect
 from lostid.ledger import bodies
-from lostid.ledger.statement import AsyncConn, Conn, Params, Statement
+from lostid.ledger.statement import AsyncConn, Conn, Params, Statement, nothing
 
 CHANNEL: Final = "lostid_entry"  # NOTIFY on every append; it only wakes
 _AUTH_KINDS: Final = ("key.", "station.", "operator.")
@@ -126,6 +126,16 @@ REPLY: Final = f"SELECT seq, prev, hash, recorded_ms, pg_notify('{CHANNEL}', seq
 
 HEAD = Statement("SELECT seq, hash, recorded_ms FROM head", lambda rows: Head(*rows[0]))
 
+# For a decision that must see every entry before its own. Whoever stands still while holding the ledger is cut off.
+_HOLD = Statement(
+    "SELECT set_config('idle_in_transaction_session_timeout', '2s', true) FROM (SELECT FROM head FOR UPDATE) held",
+    nothing,
+)
+_NOW = Statement(
+    "SELECT greatest(recorded_ms, floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint) FROM head",
+    lambda rows: int(rows[0][0]),
+)
+
 APPEND = Statement(
     f"WITH moved AS ({MOVE_HEAD} RETURNING {PLACE}), {WRITE_ENTRY} {REPLY}",
     lambda rows: Appended(*rows[0][:4]),
@@ -148,7 +158,11 @@ AT = Statement(
 OF_DOCUMENT = Statement(
     """
     SELECT seq, prev, hash, recorded_ms, body FROM entries
-     WHERE seq IN (SELECT seq FROM covers WHERE doc_key = %(key)s AND seq > %(after)s)
+     WHERE seq IN (SELECT seq FROM covers WHERE doc_key = %(key)s
+                    UNION
+                   SELECT l.seq FROM report_lines l
+                    WHERE l.report_id IN (SELECT report_id FROM covers WHERE doc_key = %(key)s))
+       AND seq > %(after)s
      ORDER BY seq LIMIT %(limit)s
     """,
     lambda rows: [decode(row) for row in rows],
@@ -176,6 +190,13 @@ async def append(conn: AsyncConn, draft: Draft) -> Appended:
     return await APPEND.arun(conn, append_params(draft))
 
 
+async def hold(conn: AsyncConn) -> int:
+    """Lock the head until the end of the caller's transaction. What is read from here on is all there is; the ledger's
+    time now."""
+    await _HOLD.arun(conn)
+    return await _NOW.arun(conn)
+
+
 def read_after(conn: Conn, seq: int, limit: int) -> list[Entry]:
     """The entries after `seq` in order. Whether they continue the caller's chain is for the caller to see."""
     return READ_AFTER.run(conn, {"after": seq, "limit": limit})
@@ -190,5 +211,5 @@ def head(conn: Conn) -> Head:
 
 
 async def of_document(conn: AsyncConn, key: bytes, after: int, limit: int) -> list[Entry]:
-    """Every entry that touches a document, oldest first."""
+    """Every entry that touches a document or speaks of a report on it, oldest first."""
     return await OF_DOCUMENT.arun(conn, {"key": key, "after": after, "limit": limit})

@@ -62,6 +62,7 @@ class Report:
     in_force_ms: int | None
     visibility: Mapping[str, Any] | None
     withdrawn_seq: int | None
+    review_seq: int | None
 
     @property
     def state(self) -> str:
@@ -83,7 +84,7 @@ START: Final = Place(0, "")
 
 _COLUMNS: Final = """
     r.id, r.seq, r.env, r.org, r.station, r.operator, r.key_id, r.type, r.case_number, r.reason, r.effective_ms,
-    r.covers, r.recorded_ms, r.in_force_ms, r.visibility, r.withdrawn_seq
+    r.covers, r.recorded_ms, r.in_force_ms, r.visibility, r.withdrawn_seq, r.review_seq
 """
 
 

@@ -18,7 +18,7 @@ from psycopg.types.json import Jsonb
 from lostid.ledger import entries
 from lostid.ledger.entries import Appended, Draft
 from lostid.ledger.errors import LedgerConflict
-from lostid.ledger.statement import AsyncConn, Statement
+from lostid.ledger.statement import AsyncConn, Statement, nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +133,16 @@ RECORD = Statement(
     writes=True,
 )
 
+# For a write whose entry was appended by the caller's own transaction, after `begin` said that it is new.
+USE = Statement(
+    """
+    INSERT INTO writes (env, org, idem_key, fingerprint, seq)
+    VALUES (%(env)s, %(org)s, %(idem_key)s, %(fingerprint)s, %(seq)s)
+    """,
+    nothing,
+    writes=True,
+)
+
 # The entry must still be here: after a failover that lost it, nothing may be acknowledged. What is stored stays.
 ANSWER = Statement(
     f"""
@@ -184,6 +194,12 @@ async def record(conn: AsyncConn, key: WriteKey, draft: Draft) -> Outcome:
         if not isinstance(found, New):
             return found
     return InUse()
+
+
+async def use(conn: AsyncConn, key: WriteKey, appended: Appended) -> Recorded:
+    """The key is used, by this entry: in the transaction of both. It counts once that is committed."""
+    await USE.arun(conn, {**_key_params(key), "seq": appended.seq})
+    return Recorded(appended)
 
 
 async def store_answer(
