@@ -41,6 +41,7 @@ COVERS = [
     (OLD_CARD, Report("found", LONG_AGO), {"valid_from_through": "2015-03-01"}),
     (ANY_CARD, Report("stolen", LONG_AGO), {"valid_from_through": "2020-05-01"}),
     ((RESIDENT, {"valid_until": "long-term"}), Report("lost", LONG_AGO), {"valid_from_through": "2020-05-01"}),
+    (ANY_CARD, Report("lost", date(1949, 12, 31)), {"valid_from_through": "1980-01-01"}),
     (OLD_CARD, Report("replaced"), {"valid_from_through": "2015-03-01"}),
     (ANY_CARD, Report("replaced", None, {"valid_from": "2020-06-01"}), {"valid_from_through": "2020-05-31"}),
     (OLD_CARD, Report("replaced", None, {"valid_from": "2020-06-01"}), {"valid_from_through": "2020-05-31"}),

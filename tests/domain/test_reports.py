@@ -26,6 +26,7 @@ from tests.domain.reporting import (
     CHINA,
     CORRECTED,
     LICENCE,
+    LICENCE_A,
     LONG_AGO,
     NEW_CARD,
     NOW_MS,
@@ -85,6 +86,13 @@ def test_replaced_licence() -> None:
     assert [told(first, card) for card in (a, b, c, ANY_LICENCE)] == ["void", "clear", "void", "indeterminate"]
     second = first + put(3, b, Report("replaced", None, c[1]))
     assert [told(second, card) for card in (a, b, c)] == ["void", "void", "clear"]
+
+
+def test_cancelled_licence() -> None:
+    """A licence cancelled without a serial stays void whatever is issued later: only a withdrawal undoes that."""
+    cancelled = put(1, ANY_LICENCE, Report("cancelled", LONG_AGO))
+    replaced = cancelled + put(2, ANY_LICENCE, Report("replaced", None, LICENCE_A[1]))
+    assert [told(effects, LICENCE_A) for effects in (cancelled, replaced)] == ["void", "void"]
 
 
 def test_effects() -> None:

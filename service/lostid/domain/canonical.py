@@ -60,30 +60,34 @@ def canonicalise(type: str, number: str, issuing_state: str | None, today: date)
     form = _FORMS.get(type)
     if form is None:
         raise Refusal("type_unknown", "/type")
+    state = ""
     if type == ICAO_PASSPORT:
-        return _icao_passport(_issuing_state(issuing_state), _plain(number))
-    if issuing_state is not None:
+        state = _issuing_state(issuing_state)
+    elif issuing_state is not None:
         # Ignoring it would let one passport have two keys, depending on the type that was typed.
         raise Refusal("issuing_state", "/issuing_state")
-    return form(type, _plain(number), today)
+    text = plain(number) if len(number) <= WRITING_LIMIT else None
+    if text is None:
+        raise _unread(number)
+    return _icao_passport(state, text) if state else form(type, text, today)
 
 
 def plain(text: str) -> str | None:
     """`text` without separators, in upper case; None where it holds anything but ASCII letters and digits."""
     if not text.isascii():
         return None
-    text = text.replace(" ", "").replace("-", "").upper()
-    return text if text.isalnum() or not text else None
+    if not text.isalnum():
+        text = text.replace(" ", "").replace("-", "")
+        if text and not text.isalnum():
+            return None
+    return text.upper()
 
 
-def _plain(number: str) -> str:
-    if len(number) > WRITING_LIMIT:
-        # All of it is ASCII (known without looking), but no more than the limit is read.
-        raise _length() if number.isascii() and plain(number[:WRITING_LIMIT]) is not None else _characters()
-    text = plain(number)
-    if text is None:
-        raise _characters()
-    return text
+def _unread(number: str) -> Refusal:
+    """Why a number was not read at all. However long it is, no more than the limit is looked at."""
+    if len(number) > WRITING_LIMIT and number.isascii() and plain(number[:WRITING_LIMIT]) is not None:
+        return _length()
+    return _characters()
 
 
 def _characters() -> Refusal:

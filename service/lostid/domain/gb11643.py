@@ -10,7 +10,8 @@ from typing import Final
 
 from lostid.domain.documents import FOREIGN_PERMANENT_RESIDENT, RESIDENCE_PERMIT, RESIDENT_ID
 
-_SHAPE: Final = re.compile(r"[0-9]{17}[0-9X]").fullmatch
+# 17 digits, then a digit or X.
+has_shape: Final = re.compile(r"[0-9]{17}[0-9X]").fullmatch
 _SYNTHETIC_AREA: Final = "990000"
 _OLDEST_YEAR: Final = 1800
 
@@ -19,14 +20,9 @@ _CHARACTERS: Final = "10X98765432"
 _ZEROES: Final = 48 * 100  # the digits are weighed as ASCII codes; the weights add up to 100
 
 
-def has_shape(text: str) -> bool:
-    """17 digits, then a digit or X. `text` must be ASCII."""
-    return _SHAPE(text) is not None
-
-
 def type_of(number: str) -> str | None:
     """The type that a number with this lead belongs to, where it belongs to one. The licence bears them all."""
-    if "1" <= number[:1] <= "7":
+    if "1" <= number < "8":  # as text: the first character decides
         return RESIDENT_ID
     if number[:1] == "9":
         return RESIDENT_ID if number.startswith(_SYNTHETIC_AREA) else FOREIGN_PERMANENT_RESIDENT

@@ -87,7 +87,9 @@ class Keyring:
 
     def key(self, env: str, canonical: Canonical) -> bytes:
         """The document key of a document in an environment."""
-        return self.key_of_token(self.token(env, canonical))
+        made = self._pepper_hash.copy()  # key_of_token, written out: a call less on the check's path
+        made.update(self.token(env, canonical))
+        return made.digest()
 
     def serial_tag(self, key: bytes, serial: str) -> bytes:
         return serial_tag(self.record_tag_key, key, serial)
