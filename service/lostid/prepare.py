@@ -6,7 +6,6 @@ Whatever refuses here says so in one sentence on standard error, names its code,
 import sys
 import time
 
-import psycopg
 import redis
 
 from lostid.domain.canaries import canary_keys
@@ -60,7 +59,7 @@ def prepare_ledger(settings: Settings, secrets: Secrets) -> None:
 
 def _make_database(dsn: str) -> None:
     """The embedded cluster's database. Two starts at once cannot meet here: the data directory has one server."""
-    with psycopg.connect(dsn, autocommit=True) as conn:
+    with connect(dsn, name="lostid-prepare") as conn:
         name = (postgres.DATABASE,)
         if conn.execute("SELECT FROM pg_database WHERE datname = %s", name).fetchone() is None:
             conn.execute(f"CREATE DATABASE {postgres.DATABASE}")

@@ -57,6 +57,7 @@ class Supervisor:
         self.engines: list[Unit] = []
         self.others: list[Unit] = []  # replica and relay
         self.workers: list[Unit] = []
+        self.tasks: list[Unit] = []  # children that run once
         self.listening: socket.socket | None = None
         self.url = ""
 
@@ -114,6 +115,7 @@ class Supervisor:
     def _start_children(self, engines: Sequence[Engine]) -> None:
         prepare_gate, gate = _Gate(), _Gate()
         prepare = self._spawn("_prepare", gate=prepare_gate)
+        self.tasks.append(_once("_prepare", prepare))
         for role in ("_replica", "_relay"):
             unit = Unit(role[1:], partial(self._spawn, role), (signal.SIGTERM, OTHERS_LEAVE_S))
             unit.child = self._spawn(role, gate=gate)
@@ -136,14 +138,8 @@ class Supervisor:
         self._until_ready()
 
     def _spawn(self, role: str, *arguments: str, gate: "_Gate | None" = None) -> subprocess.Popen[bytes]:
-        argv = [
-            sys.executable,
-            "-P",
-            "-m",
-            "lostid",
-            role,
-            *arguments,
-        ]  # -P: nothing is imported from where we happen to stand
+        # -P: nothing is imported from where we happen to stand.
+        argv = [sys.executable, "-P", "-m", "lostid", role, *arguments]
         fds = []
         if role == "_worker" and self.listening is not None:
             fds.append(self.listening.fileno())
@@ -160,10 +156,8 @@ class Supervisor:
 
     def _task(self, asked: Sequence[str]) -> None:
         task = self._spawn(*asked)
-        try:
-            self._until(lambda: task.poll() is not None, restart=True)
-        finally:
-            _end_all([Unit(asked[0], lambda: task, (signal.SIGTERM, 1.0), child=task)])
+        self.tasks.append(_once(asked[0], task))
+        self._until(lambda: task.poll() is not None, restart=True)
         if task.returncode != 0:
             raise StartFailed(f"{asked[0]} ended with exit code {task.returncode}")
 
@@ -214,8 +208,12 @@ class Supervisor:
         """Workers finish what they began, the replica leaves the ledger's hosts, then the engines save and end."""
         if self.listening is not None:
             self.listening.close()
-        for units in (self.workers, self.others, self.engines):
+        for units in (self.tasks, self.workers, self.others, self.engines):
             _end_all(units)
+
+
+def _once(name: str, child: subprocess.Popen[bytes]) -> Unit:
+    return Unit(name, lambda: child, (signal.SIGTERM, 1.0), child=child)
 
 
 class _Gate:

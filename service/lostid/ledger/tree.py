@@ -1,0 +1,148 @@
+"""Rows of the Merkle log: leaves, tiles, checkpoints, alarms, signing keys. What they mean is for `lostid.log`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from lostid.domain.covers import Effect
+from lostid.ledger import covers
+from lostid.ledger.statement import AsyncConn, Conn, Statement, done, nothing
+
+
+@dataclass(frozen=True, slots=True)
+class Tip:
+    """The last checkpoint. `size` 0: nothing has been signed yet. `alarms`: how many are open."""
+
+    size: int
+    root: bytes
+    note: str
+    alarms: int
+
+
+@dataclass(frozen=True, slots=True)
+class LeafRow:
+    seq: int
+    leaf: bytes
+    salt: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    number: int
+    seq: int
+    what: str
+
+
+ONLY_ONE: Final = Statement("SELECT pg_try_advisory_lock(hashtextextended('lostid.log', 0))", lambda r: bool(r[0][0]))
+
+TIP = Statement(
+    """
+    SELECT coalesce(c.size, 0), coalesce(c.root, ''::bytea), coalesce(c.note, ''),
+           (SELECT count(*) FROM log_alarms WHERE cleared_at IS NULL)
+      FROM (SELECT) one LEFT JOIN LATERAL (SELECT * FROM log_checkpoints ORDER BY size DESC LIMIT 1) c ON true
+    """,
+    lambda rows: Tip(*rows[0]),
+)
+CHECKPOINTS_AT = Statement(
+    "SELECT note FROM log_checkpoints WHERE size >= %(size)s ORDER BY size LIMIT 1",
+    lambda rows: str(rows[0][0]) if rows else None,
+)
+TILES = Statement(
+    """
+    SELECT t.level, t.place, t.hashes FROM log_tiles t
+      JOIN unnest(%(levels)s::int[], %(places)s::int8[]) AS w (level, place) USING (level, place)
+    """,
+    lambda rows: {(level, place): bytes(hashes) for level, place, hashes in rows},
+)
+PUT_TILES = Statement(
+    """
+    INSERT INTO log_tiles (level, place, hashes)
+    SELECT * FROM unnest(%(levels)s::int[], %(places)s::int8[], %(hashes)s::bytea[])
+        ON CONFLICT (level, place) DO UPDATE SET hashes = excluded.hashes
+    """,
+    nothing,
+    writes=True,
+)
+PUT_LEAVES = Statement(
+    """
+    INSERT INTO log_leaves (seq, leaf, salt)
+    SELECT * FROM unnest(%(seqs)s::int8[], %(leaves)s::bytea[], %(salts)s::bytea[])
+    """,
+    nothing,
+    writes=True,
+)
+LEAVES = Statement(
+    "SELECT seq, leaf, salt FROM log_leaves WHERE seq > %(after)s AND seq <= %(upto)s ORDER BY seq",
+    lambda rows: [LeafRow(*row) for row in rows],
+)
+PUT_CHECKPOINT = Statement(
+    "INSERT INTO log_checkpoints (size, root, note, signed_ms) VALUES (%(size)s, %(root)s, %(note)s, %(now_ms)s)",
+    nothing,
+    writes=True,
+)
+RAISE = Statement(
+    """
+    INSERT INTO log_alarms (seq, what) VALUES (%(seq)s, %(what)s)
+        ON CONFLICT (seq, what) WHERE cleared_at IS NULL DO NOTHING RETURNING number
+    """,
+    done,
+    writes=True,
+)
+OPEN_ALARMS = Statement(
+    "SELECT number, seq, what FROM log_alarms WHERE cleared_at IS NULL ORDER BY seq LIMIT 100",
+    lambda rows: [Alarm(*row) for row in rows],
+)
+CLEAR = Statement("UPDATE log_alarms SET cleared_at = now() WHERE number = %(number)s", nothing, writes=True)
+ADD_KEY = Statement(
+    "INSERT INTO signing_keys (kid, public) VALUES (%(kid)s, %(public)s) ON CONFLICT (kid) DO NOTHING",
+    nothing,
+    writes=True,
+)
+KEYS = Statement(
+    "SELECT public FROM signing_keys ORDER BY added_at, kid", lambda rows: [bytes(public) for (public,) in rows]
+)
+# Raw: a row that somebody changed by hand may not decode, and that must be seen rather than raised.
+ENTRIES = Statement(
+    """
+    SELECT seq, prev, hash, recorded_ms, body FROM entries
+     WHERE seq > %(after)s AND seq <= %(upto)s ORDER BY seq
+    """,
+    lambda rows: [EntryRow(*row) for row in rows],
+)
+EFFECTS = Statement(
+    f"SELECT {covers.COLUMNS} FROM covers c WHERE seq > %(after)s AND seq <= %(upto)s ORDER BY seq, ordinal",
+    lambda rows: [covers.effect(row) for row in rows],
+)
+HEAD_SEQ = Statement("SELECT seq FROM head", lambda rows: int(rows[0][0]))
+
+
+@dataclass(frozen=True, slots=True)
+class EntryRow:
+    """A line of the ledger as it stands there, believed in nothing."""
+
+    seq: int
+    prev: bytes
+    hash: bytes
+    recorded_ms: int
+    body: bytes
+
+
+def tiles(conn: Conn, names: Sequence[tuple[int, int]]) -> Mapping[tuple[int, int], bytes]:
+    """The named tiles (level, index) that there are, as full as they are."""
+    return TILES.run(conn, _names(names))
+
+
+async def atiles(conn: AsyncConn, names: Sequence[tuple[int, int]]) -> Mapping[tuple[int, int], bytes]:
+    """The same for a worker."""
+    return await TILES.arun(conn, _names(names))
+
+
+def effects_between(conn: Conn, after: int, upto: int) -> list[Effect]:
+    """The rows of `covers` of these entries."""
+    return EFFECTS.run(conn, {"after": after, "upto": upto})
+
+
+def _names(names: Sequence[tuple[int, int]]) -> dict[str, list[int]]:
+    return {"levels": [level for level, _ in names], "places": [place for _, place in names]}

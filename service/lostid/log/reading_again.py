@@ -1,0 +1,65 @@
+"""Reading the ledger's entries again: does each still say what it said when it was written? Pure.
+
+An entry is whole when its hash is that of its content, it continues the entry before it, its leaf in the tree commits
+to that hash, and the rows of `covers` made from it are the ones its body tells. Whoever changes a row by hand breaks at
+least one of these, or else has to change the hash, and with it every later one and the tree that was signed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from lostid.domain.covers import Effect
+from lostid.ledger import bodies
+from lostid.ledger.entries import chain_hash
+from lostid.ledger.errors import LedgerFault
+from lostid.ledger.tree import EntryRow, LeafRow
+from lostid.log.leaf import Leaf, commitment
+
+
+def entry_faults(rows: Sequence[EntryRow], after: int, upto: int, prev: bytes | None) -> Iterator[tuple[int, str]]:
+    """(seq, what) for each entry of ``after`` < seq <= ``upto`` that is missing, altered or does not follow.
+
+    ``prev``: the hash of entry ``after``, None where the first row's link is not to be looked at.
+    """
+    expected = after + 1
+    for row in rows:
+        while expected < row.seq:
+            yield expected, "entry_missing"
+            prev, expected = None, expected + 1
+        if prev is not None and row.prev != prev:
+            yield row.seq, "chain_broken"
+        if row.hash != chain_hash(row.prev, row.seq, row.recorded_ms, row.body):
+            yield row.seq, "entry_altered"
+        prev, expected = row.hash, row.seq + 1
+    for seq in range(expected, upto + 1):
+        yield seq, "entry_missing"
+
+
+def leaf_faults(rows: Sequence[EntryRow], leaves: Sequence[LeafRow]) -> Iterator[tuple[int, str]]:
+    """(seq, what) for each entry whose leaf is missing or commits to something else. A deleted salt proves nothing."""
+    by_seq = {leaf.seq: leaf for leaf in leaves}
+    for row in rows:
+        found = by_seq.get(row.seq)
+        if found is None:
+            yield row.seq, "leaf_missing"
+            continue
+        leaf = Leaf.decode(found.leaf)
+        committed = found.salt is None or leaf.commitment == commitment(found.salt, row.hash)
+        if not committed or leaf.seq != row.seq or leaf.recorded_ms != row.recorded_ms:
+            yield row.seq, "leaf_mismatch"
+
+
+def cover_faults(rows: Sequence[EntryRow], effects: Sequence[Effect]) -> Iterator[tuple[int, str]]:
+    """(seq, what) for each entry whose rows of `covers` are not the ones that its body tells."""
+    found: dict[int, list[Effect]] = {}
+    for effect in effects:
+        found.setdefault(effect.seq, []).append(effect)
+    for row in rows:
+        try:
+            told = list(bodies.decode(row.body, row.seq).effects)
+        except (LedgerFault, ValueError, KeyError, TypeError):
+            yield row.seq, "entry_unreadable"
+            continue
+        if told != found.get(row.seq, []):
+            yield row.seq, "covers_altered"
