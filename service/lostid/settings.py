@@ -45,6 +45,12 @@ class Settings(BaseSettings):
     log_public: bool = False
     log_origin: Annotated[str, Field(pattern=r"^[^\s+]{1,200}$")] = "localhost/lostid"
     sandbox: bool = True
+    # Withdrawals that one operator may ask for; then a supervisor's key is needed. Found cards that went back to their
+    # holders are counted apart.
+    withdrawals_a_day: Annotated[int, Field(ge=0)] = 5
+    withdrawals_in_30_days: Annotated[int, Field(ge=0)] = 20
+    returned_a_day: Annotated[int, Field(ge=0)] = 50
+    returned_in_30_days: Annotated[int, Field(ge=0)] = 500
 
     @field_validator("data_dir", "secrets_dir")
     @classmethod

@@ -7,6 +7,7 @@ import time
 from datetime import UTC, date, datetime, timedelta, tzinfo
 
 _REMEMBERED = 16
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECONDS = tuple(f"{ms:03d}Z" for ms in range(1000))
 _INSTANT = re.compile(
     r"(\d{4}-\d{2}-\d{2})[Tt](\d{2}:\d{2}:\d{2})(?:\.(\d{1,9}))?(?:([Zz])|([+-](?:[01]\d|2[0-3]):[0-5]\d))", re.ASCII
@@ -51,6 +52,11 @@ class Clock:
 
 def _midnight_ms(day: date, zone: tzinfo) -> int:
     return int(datetime(day.year, day.month, day.day, tzinfo=zone).timestamp() * 1000)
+
+
+def ms_of(instant: datetime) -> int:
+    """Whole milliseconds since 1970, without the detour over floats."""
+    return (instant - _EPOCH) // timedelta(milliseconds=1)
 
 
 def parse_instant(text: str) -> datetime | None:

@@ -15,15 +15,23 @@ from lostid.api import ids
 from lostid.api.problems import FORM_CODES, Fault, Problem
 from lostid.domain.reasons import REASONS
 from lostid.domain.roles import PURPOSES
+from lostid.domain.withdrawal import GROUNDS
 
 MAX_BATCH = 1_000
 MAX_ALIASES = 8
+MAX_PAGE = 200
 _MAX_FAULTS = 20
 
 
 def _no_number(value: str) -> str:
     if ids.reads_as_number(value):
         raise PydanticCustomError("contains_document_number", "reads as a document number")
+    return value
+
+
+def _plain_text(value: str) -> str:
+    if not value.strip() or any((ord(c) < 32 and c not in "\n\t") or ord(c) == 127 for c in value):
+        raise PydanticCustomError("value_invalid", "not a text")
     return value
 
 
@@ -44,7 +52,13 @@ Reference = Annotated[str, _whole(ids.REFERENCE.pattern), AfterValidator(_no_num
 Name = Annotated[str, _whole(ids.NAME.pattern), AfterValidator(_no_number)]
 Purpose = Annotated[str, _one_of(PURPOSES), Field(json_schema_extra={"enum": list(PURPOSES)})]
 ReasonName = Annotated[str, _one_of(REASONS), Field(json_schema_extra={"enum": list(REASONS)})]
-Limit = Annotated[int, Field(ge=1, le=200)]
+# A key belongs to one operator, and any other writing of the name is somebody else: told by 403, not by its form.
+Self = Annotated[str, StringConstraints(max_length=64), AfterValidator(_no_number)]
+Grounds = Annotated[str, _one_of(GROUNDS), Field(json_schema_extra={"enum": list(GROUNDS)})]
+Evidence = Annotated[
+    str, StringConstraints(min_length=1, max_length=1000), AfterValidator(_plain_text), AfterValidator(_no_number)
+]
+Limit = Annotated[int, Field(ge=1, le=MAX_PAGE)]
 Cursor = Annotated[str, _whole(r"[A-Za-z0-9_-]{1,128}")]
 
 
@@ -131,6 +145,38 @@ class HistoryRequest(Body):
     cursor: Cursor | MISSING = MISSING
 
 
+class AsOfRequest(Body):
+    """What was so, and what was told, at an instant."""
+
+    document: Document
+    at: str
+    operator: Name
+    case_number: Reference
+
+
+class WithdrawalRequest(Body):
+    operator: Self
+    grounds: Grounds
+    evidence: Evidence
+
+
+class WithdrawalDecision(Body):
+    """Where `report_id` or `grounds` are sent, the withdrawal must be of that report and on those grounds."""
+
+    operator: Self | MISSING = MISSING
+    report_id: Annotated[str, _whole(ids.REPORT_ID.pattern)] | MISSING = MISSING
+    grounds: Grounds | MISSING = MISSING
+
+
+class RewindRequest(Body):
+    """`dry_run` false puts the rewind before a second supervisor."""
+
+    since: str
+    dry_run: bool = True
+    operator: Self | MISSING = MISSING
+    evidence: Evidence | MISSING = MISSING
+
+
 M = TypeVar("M", bound=BaseModel)
 
 
@@ -150,7 +196,19 @@ def given(part: Body) -> dict[str, Any]:
 
 _FIELD_NAMES = frozenset(
     name
-    for part in (Document, CheckRequest, BatchItem, BatchRequest, NewCard, ReportRequest, SearchRequest)
+    for part in (
+        Document,
+        CheckRequest,
+        BatchItem,
+        BatchRequest,
+        NewCard,
+        ReportRequest,
+        SearchRequest,
+        AsOfRequest,
+        WithdrawalRequest,
+        WithdrawalDecision,
+        RewindRequest,
+    )
     for name in part.model_fields
 )
 

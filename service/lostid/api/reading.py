@@ -8,8 +8,8 @@ from typing import Any
 
 from pydantic import MISSING
 
-from lostid.api.clock import Clock, now_ms, parse_instant
-from lostid.api.models import Document, HistoryRequest, SearchRequest
+from lostid.api.clock import Clock, ms_of, now_ms, parse_instant
+from lostid.api.models import AsOfRequest, Document, HistoryRequest, SearchRequest
 from lostid.api.parts import Parts
 from lostid.api.problems import Fault, Problem
 from lostid.api.reporting import read_number
@@ -23,9 +23,9 @@ from lostid.ledger.reports import Place, Report
 
 async def search(parts: Parts, key: ApiKey, asked: SearchRequest) -> dict[str, Any]:
     """Reports on a document, whoever made them; or the organisation's own under the case number."""
-    _authorise(key, asked.operator)
+    authorise(key, asked.operator)
     since_ms = _since_ms(asked)
-    after, limit = _place(asked.cursor), asked.limit
+    after, limit = place_of(asked.cursor), asked.limit
     with parts.read_room.place():
         if asked.document is MISSING:
             found = await parts.reads_pool.read(
@@ -33,25 +33,25 @@ async def search(parts: Parts, key: ApiKey, asked: SearchRequest) -> dict[str, A
             )
         else:
             document_key = _document_key(parts, key, asked.document)
-            await _ration(parts, key, asked, document_key, "search")
+            await ration(parts, key, asked, document_key, "search")
             found = await parts.reads_pool.read(
                 lambda conn: reports.by_document(conn, key.env, document_key, after, limit)
             )
     more = len(found) == limit
     shown = [report_json(parts.clock, report, key) for report in found if report.recorded_ms >= since_ms]
-    return _listed("reports", shown, _cursor(Place(found[-1].seq, found[-1].id)) if more else None)
+    return listed("reports", shown, cursor_of(Place(found[-1].seq, found[-1].id)) if more else None)
 
 
 async def history(parts: Parts, key: ApiKey, asked: HistoryRequest) -> dict[str, Any]:
     """Every entry of a document, oldest first."""
-    _authorise(key, asked.operator)
-    after, limit = _place(asked.cursor), asked.limit
+    authorise(key, asked.operator)
+    after, limit = place_of(asked.cursor), asked.limit
     document_key = _document_key(parts, key, asked.document)
     with parts.read_room.place():
-        await _ration(parts, key, asked, document_key, "history")
+        await ration(parts, key, asked, document_key, "history")
         found = await parts.reads_pool.read(lambda conn: entries.of_document(conn, document_key, after.seq, limit))
     shown = [entry_json(parts.clock, entry, key) for entry in found]
-    return _listed("entries", shown, _cursor(Place(found[-1].seq, found[-1].id)) if len(found) == limit else None)
+    return listed("entries", shown, cursor_of(Place(found[-1].seq, found[-1].id)) if len(found) == limit else None)
 
 
 async def own_report(parts: Parts, key: ApiKey, id_: str) -> dict[str, Any]:
@@ -79,12 +79,14 @@ def report_json(clock: Clock, report: Report, key: ApiKey) -> dict[str, Any]:
         told["in_force_at"] = clock.text(report.in_force_ms)
     if report.visibility is not None:
         told["visibility"] = report.visibility
+    if report.review_seq is not None:
+        told["review"] = True
     if report.org == key.org:
         told |= {"station": report.station, "operator": report.operator, "case_number": report.case_number}
     return told
 
 
-_TOLD = ("type", "reason", "covers", "grounds", "org")
+_TOLD = ("type", "reason", "covers", "grounds", "act", "code", "report_id", "withdrawal_id", "org")
 _TOLD_AT_HOME = ("station", "operator", "case_number")
 
 
@@ -98,7 +100,7 @@ def entry_json(clock: Clock, entry: Entry, key: ApiKey) -> dict[str, Any]:
     return told | {name: facts[name] for name in names if name in facts}
 
 
-def _authorise(key: ApiKey, operator: str) -> None:
+def authorise(key: ApiKey, operator: str) -> None:
     if key.operator is not None and key.operator != operator:
         raise Problem("operator_mismatch")
 
@@ -110,8 +112,8 @@ def _document_key(parts: Parts, key: ApiKey, document: Document) -> bytes:
         raise Problem("invalid", [Fault(refusal.within("/document"), refusal.code, refusal.expected)]) from None
 
 
-async def _ration(
-    parts: Parts, key: ApiKey, asked: SearchRequest | HistoryRequest, document_key: bytes, purpose: str
+async def ration(
+    parts: Parts, key: ApiKey, asked: SearchRequest | HistoryRequest | AsOfRequest, document_key: bytes, purpose: str
 ) -> None:
     """Journalled before it is answered. Raises Problem cap_reached."""
     at_ms = now_ms()
@@ -128,25 +130,25 @@ def _since_ms(asked: SearchRequest) -> int:
     since = parse_instant(asked.recorded_since)
     if since is None:
         raise Problem("invalid", [Fault("/recorded_since", "value_invalid")])
-    return max(0, int(since.timestamp() * 1000))
+    return max(0, ms_of(since))
 
 
-def _listed(name: str, shown: list[dict[str, Any]], cursor: str | None) -> dict[str, Any]:
+def listed(name: str, shown: list[dict[str, Any]], cursor: str | None) -> dict[str, Any]:
     return {name: shown} if cursor is None else {name: shown, "next_cursor": cursor}
 
 
-def _cursor(place: Place) -> str:
+def cursor_of(place: Place) -> str:
     return base64.urlsafe_b64encode(f"{place.seq}.{place.id}".encode()).decode().rstrip("=")
 
 
-def _place(cursor: Any) -> Place:
-    if cursor is MISSING:
+def place_of(cursor: Any, pointer: str = "/cursor") -> Place:
+    if cursor is MISSING or cursor is None:
         return reports.START
     try:
         seq, _, id_ = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode("ascii").partition(".")
         place = Place(int(seq), id_)
     except (ValueError, binascii.Error):
-        raise Problem("invalid", [Fault("/cursor", "value_invalid")]) from None
+        raise Problem("invalid", [Fault(pointer, "value_invalid")]) from None
     if not 0 <= place.seq < 1 << 63:
-        raise Problem("invalid", [Fault("/cursor", "value_invalid")])
+        raise Problem("invalid", [Fault(pointer, "value_invalid")])
     return place

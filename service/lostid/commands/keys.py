@@ -56,7 +56,7 @@ def create(
         raise _usage(
             f"a key with the role {bound} belongs to one operator at one station: give --station and --operator"
         )
-    id_, secret = _with_ledger(lambda conn: make(conn, new))
+    id_, secret = with_ledger(lambda conn: make(conn, new))
     if as_json:
         show_json({"id": id_, "key": secret})
     else:
@@ -68,7 +68,7 @@ def list_(as_json: Json = False) -> None:
     """All keys, revoked ones too; never their secrets."""
     from lostid.ledger import apikeys
 
-    table = _with_ledger(apikeys.load_all)
+    table = with_ledger(apikeys.load_all)
     keys = [_told(key) for key in table.by_secret.values()]
     if as_json:
         show_json({"keys": keys})
@@ -92,10 +92,10 @@ def revoke(key_id: Annotated[str, typer.Argument(metavar="ID")], as_json: Json =
 
         appended = await apikeys.revoke(conn, key_id)
         if appended is not None:
-            await _fence(conn, appended)
+            await fenced(conn, appended)
         return appended
 
-    appended = _with_ledger(work)
+    appended = with_ledger(work)
     if appended is None:
         raise Failed("not_found", f"there is no key {key_id}", Exit.REFUSED)
     if as_json:
@@ -111,11 +111,11 @@ async def make(conn: "AsyncConn", new: "NewKey") -> tuple[str, str]:
 
     id_ = Ids().new("key_", time.time_ns() // 1_000_000)
     secret, appended = await apikeys.create(conn, id_, new)
-    await _fence(conn, appended)
+    await fenced(conn, appended)
     return id_, secret
 
 
-async def _fence(conn: "AsyncConn", appended: "Appended") -> None:
+async def fenced(conn: "AsyncConn", appended: "Appended") -> None:
     """Wait until no host can answer from before the entry."""
     from lostid.domain.position import Position
     from lostid.ledger import hosts
@@ -133,7 +133,7 @@ async def _fence(conn: "AsyncConn", appended: "Appended") -> None:
         await asyncio.sleep(0.005)
 
 
-def _with_ledger(work: "Callable[[AsyncConn], Awaitable[T]]") -> T:
+def with_ledger(work: "Callable[[AsyncConn], Awaitable[T]]") -> T:
     from lostid.ledger.errors import LedgerError, StartRefused
     from lostid.ledger.pool import aconnect
 

@@ -36,12 +36,24 @@ def decide(record: HasReaches, instance: Instance) -> Status:
 
 def decide_with_reason(record: Record, instance: Instance) -> tuple[Status, str | None, int | None]:
     """The status, with reason and time of the earliest `effective_at` among the covers that decide it."""
+    status = decide(record, instance)
+    covers = [cover for _, cover in deciding(record, instance)]
+    if not covers:
+        return status, None, None
+    first = min(covers, key=lambda cover: cover.effective_at_ms)
+    return status, first.reason, first.effective_at_ms
+
+
+def deciding(record: Record, instance: Instance) -> list[tuple[str, Cover]]:
+    """The covers that make the status what it is, each with its report. None where it is clear."""
     status, points = _settle(record.reaches, instance)
     if status == CLEAR:
-        return status, None, None
-    deciding = (cover for cover in record.reaches if any(_decides(cover, status, point, instance) for point in points))
-    first = min(deciding, key=lambda cover: cover.effective_at_ms)
-    return status, first.reason, first.effective_at_ms
+        return []
+    return [
+        (id_, cover)
+        for id_, cover in record.covers
+        if any(_decides(cover, status, point, instance) for point in points)
+    ]
 
 
 def needs(type: str) -> list[str]:

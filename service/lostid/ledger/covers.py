@@ -30,6 +30,12 @@ EFFECTS_OF = Statement(
     lambda rows: _grouped(rows),
 )
 
+# Of one document, with the times of their entries: for what was known when.
+DATED = Statement(
+    f"SELECT e.recorded_ms, {COLUMNS} FROM covers c JOIN entries e ON e.seq = c.seq WHERE c.doc_key = %(key)s",
+    lambda rows: [(int(row[0]), effect(row[1:])) for row in rows],
+)
+
 Effects = dict[bytes, list[Effect]]
 
 
@@ -53,6 +59,11 @@ def _grouped(rows: Rows) -> Effects:
 async def effects_of(conn: AsyncConn, keys: Sequence[bytes], upto_seq: int | None = None) -> Effects:
     """Keys that no entry touched are absent."""
     return await EFFECTS_OF.arun(conn, {"keys": list(keys), "upto": upto_seq})
+
+
+async def dated(conn: AsyncConn, key: bytes) -> list[tuple[int, Effect]]:
+    """(when its entry was recorded, the effect), in no order."""
+    return await DATED.arun(conn, {"key": key})
 
 
 def effects_upto(conn: Conn, keys: Sequence[bytes], seq: int) -> Effects:
