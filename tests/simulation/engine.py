@@ -19,10 +19,11 @@ Steps = Generator[int, Any, Any]
 class Process:
     """What is paused or killed as one: all actors in it stop together."""
 
-    __slots__ = ("alive", "name", "paused_until")
+    __slots__ = ("alive", "memory", "name", "paused_until")
 
     def __init__(self, name: str) -> None:
         self.name = name
+        self.memory: Any = None  # of a worker: its cached API keys
         self.alive = True
         self.paused_until = 0
 

@@ -6,12 +6,13 @@ A change of the simulation moves the seeds: `python -m tests.simulation --find N
 
 from typing import Any
 
+from tests.simulation.ledger import AUTH
 from tests.simulation.sabotage import Sabotage
 from tests.simulation.schedule import MS, SECOND, Ask, Fault, Report, Schedule
 
 
 def _script(*events: Report | Ask | tuple[int, str, *tuple[Any, ...]], **rest: Any) -> Schedule:
-    """Two hosts, one worker each, nothing left to chance but small delays; a tuple is a fault: (ms, kind, arguments)."""
+    """Two hosts, one worker each, nothing left to chance but small delays. Tuples are faults: (ms, kind, arguments)."""
     return Schedule(
         seed=0,
         workers=1,
@@ -24,8 +25,8 @@ def _script(*events: Report | Ask | tuple[int, str, *tuple[Any, ...]], **rest: A
     )
 
 
-def _report(ms: int, key: int = 5, upto: int = 1, host: int = 0) -> Report:
-    return Report(ms * MS, host, key, upto)
+def _report(ms: int, key: int = 5, upto: int = 1, host: int = 0, idem: str = "") -> Report:
+    return Report(ms * MS, host, key, upto, idem)
 
 
 def _ask(ms: int, key: int = 5, card: int = 1, host: int = 1) -> Ask:
@@ -91,6 +92,18 @@ _replay_unproven = _script(
     (2_600, "failover", 50 * MS),
 )
 
+# The retry found the entry where nobody else has it, and waits. A second client writes it again, word for word, on the
+# promoted standby: the old wait is taken for the new entry's. Host 1 hears of neither.
+_same_body = _script(
+    (500, "wal_cut", 5 * SECOND),
+    (505, "pause", 1, "replica", 895 * MS),
+    _report(510, idem="one"),
+    (540, "terminate"),
+    (700, "failover", 20 * MS),
+    (1_495, "cut", 1, "ledger", 3 * SECOND),
+    _report(1_500, idem="one"),
+)
+
 # The same again, but a renewal of host 1 becomes visible unheard, and is sampled by host 0. On the promoted standby the
 # next renewal counts to the same n: the eviction of what was sampled takes a row with a lease on it.
 _n_counted = _script(
@@ -100,6 +113,28 @@ _n_counted = _script(
     (2_600, "failover", 700 * MS),
     (3_302, "cut", 1, "ledger", 2 * SECOND),
     *(_report(3_310 + 40 * n, key=5 + n) for n in range(5)),
+)
+
+# A commit of the old primary is visible unheard when a worker of host 1 loads the API keys from it. On the promoted
+# standby a revocation gets the same number.
+_keys_by_head = _script(
+    (500, "wal_cut", 5 * SECOND),
+    (505, "pause", 1, "replica", 995 * MS),
+    _report(510),
+    (540, "terminate"),
+    _ask(600, key=AUTH + 1),
+    (700, "failover", 20 * MS),
+    _report(1_450, key=AUTH + 1),
+)
+
+# The same, and host 1 has applied what is lost: it loads anew, from before the number that its keys are said to have.
+_keys_without_gen = _script(
+    (500, "wal_cut", 5 * SECOND),
+    _report(510),
+    (540, "terminate"),
+    _ask(600, key=AUTH + 1),
+    (700, "failover", 20 * MS),
+    _report(1_450, key=AUTH + 1),
 )
 
 # A check on host 1 has read its lease and stalls. The replica starts anew from an archive that is far behind, and shows
@@ -127,26 +162,30 @@ _position_before_lease = _script(
 
 FOUND: dict[Sabotage, int | Schedule] = {
     Sabotage.ANSWER_BEFORE_FENCE: 0,
-    Sabotage.ANSWER_WITH_ENTRY: 257,
+    Sabotage.ANSWER_WITH_ENTRY: 134,
     Sabotage.LEASE_AFTER_LOOKUP: _lease_after_lookup,
     Sabotage.LEASE_FLAG: 6,
-    Sabotage.GRANT_WHILE_BEHIND: 4,
+    Sabotage.GRANT_WHILE_BEHIND: 2,
     Sabotage.LEASE_FROM_REPLY: _lease_from_reply,
     Sabotage.JOIN_IN_RENEW: _join_in_renew,
     Sabotage.ROW_REPLACED: _row_replaced,
-    Sabotage.EVICT_EARLY: 2,
+    Sabotage.EVICT_EARLY: 1,
     Sabotage.EVICT_WITHOUT_N: _evict_without_n,
     Sabotage.EXACT_WITHOUT_PROOF: 2,
-    Sabotage.EXACT_WITHOUT_LEASE: 4,
-    Sabotage.RELAY_WITHOUT_COMPARE: 128,
-    Sabotage.SEQ_WITHOUT_HASH: 22,
-    Sabotage.SWAP_WITHOUT_CARRY: 0,
+    Sabotage.EXACT_WITHOUT_LEASE: 2,
+    Sabotage.RELAY_WITHOUT_COMPARE: 6,
+    Sabotage.SEQ_WITHOUT_HASH: 18,
+    Sabotage.SWAP_WITHOUT_CARRY: 1,
     Sabotage.NO_SECOND_COMMIT: _no_second_commit,
     Sabotage.N_COUNTED: _n_counted,
     Sabotage.REPLAY_UNPROVEN: _replay_unproven,
+    Sabotage.SAME_BODY: _same_body,
+    Sabotage.REPAIR_WITHOUT_COMPARE: 303,
+    Sabotage.KEYS_BY_HEAD: _keys_by_head,
+    Sabotage.KEYS_WITHOUT_GEN: _keys_without_gen,
     Sabotage.SHOWN_LESS: _shown_less,
-    Sabotage.LEFT_UNZEROED: 6,
+    Sabotage.LEFT_UNZEROED: 88,
     Sabotage.POSITION_BEFORE_LEASE: _position_before_lease,
-    Sabotage.POSITION_BEFORE_BITS: 9,
+    Sabotage.POSITION_BEFORE_BITS: 72,
     Sabotage.FILTER_CONVICTS: 0,
 }

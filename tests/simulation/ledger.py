@@ -18,11 +18,13 @@ from lostid.replication.rules import Position
 from tests.simulation.engine import LOST, Engine
 
 Reply = Callable[[Any], None]
+AUTH = 10_000
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A report: from now on every card of ``key`` up to ``upto`` is not to be accepted."""
+    """A report: from now on every card of ``key`` up to ``upto`` is not to be accepted. Or, from AUTH on, the
+    revocation of an API key: it is not to be admitted."""
 
     seq: int
     prev: bytes
@@ -35,8 +37,8 @@ class Entry:
         return Position(self.seq, self.hash)
 
 
-def chain_hash(prev: bytes, seq: int, idem: str) -> bytes:
-    return hashlib.blake2b(b"%s|%d|%s" % (prev, seq, idem.encode()), digest_size=8).digest()
+def chain_hash(prev: bytes, seq: int, body: str) -> bytes:
+    return hashlib.blake2b(b"%s|%d|%s" % (prev, seq, body.encode()), digest_size=8).digest()
 
 
 class State:

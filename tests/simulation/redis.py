@@ -1,6 +1,6 @@
 """Redis, as far as the fence can tell: one server whose scripts are atomic, and which may lose or regain anything."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from lostid.replication import copying
 from lostid.replication.copying import Head
@@ -45,28 +45,46 @@ def append(copy: Copy, rules: Rules, entry: Entry, record: int, reply: Reply) ->
     reply(True)
 
 
-def wipe(copy: Copy, nonce: str, reply: Reply) -> None:
+def repair(copy: Copy, rules: Rules, at: Position, key: int, record: int, reply: Reply) -> None:
+    taken = rules.repairs(copy.head, at)
+    if taken:
+        copy.records[key] = record
+    reply(taken)
+
+
+def wipe(copy: Copy, seen: Head, nonce: str, reply: Reply) -> None:
+    """The head and the proofs go; records go by `sweep`."""
+    if not copying.wipes(copy.head, seen):
+        reply(False)
+        return
     copy.head = Head(None, nonce)
     copy.chain.clear()
-    copy.records.clear()
     reply(True)
 
 
-def fill(copy: Copy, nonce: str, records: dict[int, int], reply: Reply) -> None:
-    if copying.fills(copy.head, nonce):
+def sweep(copy: Copy, nonce: str, step: int, reply: Reply) -> None:
+    taken = copying.fills(copy.head, nonce, step)
+    if taken:
+        copy.records.clear()
+        copy.head = replace(copy.head, step=step + 1)
+    reply(taken)
+
+
+def fill(copy: Copy, nonce: str, step: int, records: dict[int, int], reply: Reply) -> None:
+    taken = copying.fills(copy.head, nonce, step)
+    if taken:
         copy.records.update(records)
-        reply(True)
-    else:
-        reply(False)
+        copy.head = replace(copy.head, step=step + 1)
+    reply(taken)
 
 
-def finish(copy: Copy, nonce: str, position: Position, chain: dict[int, bytes], reply: Reply) -> None:
-    if copying.fills(copy.head, nonce):
-        copy.chain = dict(chain)
+def finish(copy: Copy, nonce: str, step: int, position: Position, reply: Reply) -> None:
+    """The chain begins anew with the position of the snapshot."""
+    taken = copying.fills(copy.head, nonce, step)
+    if taken:
+        copy.chain = {position.seq: position.hash}
         copy.head = Head(position)
-        reply(True)
-    else:
-        reply(False)
+    reply(taken)
 
 
 def lookup(copy: Copy, key: int, reader: Position, reply: Reply) -> None:

@@ -1,13 +1,14 @@
 """A relay: carries the ledger's entries to Redis, refills it when it is somewhere else. Every host runs one."""
 
+from collections.abc import Callable
 from functools import partial
 
 from lostid.replication import copying
-from lostid.replication.copying import Move
+from lostid.replication.copying import Head, Move
 from lostid.replication.rules import Position
 from tests.simulation import redis
 from tests.simulation.engine import LOST, PARK, Actor, Process, Steps
-from tests.simulation.ledger import Entry, Server
+from tests.simulation.ledger import Entry, Server, State
 from tests.simulation.ledger import Reply as SendReply
 from tests.simulation.schedule import MS
 from tests.simulation.world import Host, World
@@ -28,13 +29,15 @@ class Relay:
             if seen is LOST:
                 yield 40 * MS
                 continue
-            on_chain, at, entries = seen
+            on_chain, at, entries, doubted = seen
+            if on_chain and doubted is not None:
+                yield from self.repair(actor, head.position, *doubted)
             move = copying.move(head, on_chain, at)
             if move is Move.REFILL and head.fill and head.fill != given_time:
                 given_time = head.fill
                 yield 30 * MS
             elif move is Move.REFILL:
-                yield from self.refill(actor)
+                yield from self.refill(actor, head)
             elif move is Move.APPEND:
                 yield from self.append(actor, entries)
             else:
@@ -60,9 +63,23 @@ class Relay:
             on_chain = position is not None and state.chain.get(position.seq) == position.hash
             after = state.after(position.seq, 20) if position is not None else []
             entries = [(e, state.record(e.key, e.seq)) for e in after]
-            reply((on_chain, state.head.position, entries))
+            reply((on_chain, state.head.position, entries, self.doubt(state, position) if on_chain else None))
 
         return self.world.ask_ledger(actor, self.host, op)
+
+    def doubt(self, state: State, position: Position | None) -> tuple[int, int] | None:
+        """Now and then a reader could not believe a record: what it should be at Redis's head."""
+        if position is None or self.world.random() > 0.03 or not state.folds:
+            return None
+        keys = list(state.folds)
+        key = keys[int(self.world.random() * len(keys))]
+        record = state.record(key, position.seq)
+        return None if record is None else (key, record)
+
+    def repair(self, actor: Actor, position: Position, key: int, record: int) -> Steps:
+        yield self.world.step(self.host, "relay.repair")
+        step = partial(redis.repair, rules=self.world.rules, at=position, key=key, record=record)
+        yield from self.world.ask_redis(actor, self.host, lambda copy, reply: step(copy, reply=reply))
 
     def append(self, actor: Actor, entries: list[tuple[Entry, int]]) -> Steps:
         for entry, record in entries:
@@ -72,28 +89,28 @@ class Relay:
             if done is not True:
                 return
 
-    def refill(self, actor: Actor) -> Steps:
-        """Head first, records, head last; every step shows the nonce of our own wipe."""
+    def refill(self, actor: Actor, seen: Head) -> Steps:
+        """Head first, then the old records, the new ones, the head last; every step shows the nonce of our own wipe."""
         world, host = self.world, self.host
         nonce = world.engine.rng.randbytes(4).hex()
-        wiped = yield from world.ask_redis(actor, host, lambda c, r: redis.wipe(c, nonce, r))
-        if wiped is LOST:
+        wiped = yield from world.ask_redis(actor, host, lambda copy, reply: redis.wipe(copy, seen, nonce, reply))
+        if wiped is not True:
             return
-
-        def op(server: Server, reply: SendReply) -> None:
-            state = self.host.entries_from()
-            seq = state.head.seq
-            reply((state.head.position, {k: state.record(k, seq) for k in state.folds}, dict(state.chain)))
-
-        snapshot = yield from world.ask_ledger(actor, host, op)
+        snapshot = yield from world.ask_ledger(actor, host, self.snapshot)
         if snapshot is LOST:
             return
-        position, records, chain = snapshot
+        position, records = snapshot
         keys = list(records)
-        for half in (keys[::2], keys[1::2]):
+        steps: list[Callable[..., None]] = [redis.sweep]
+        steps += [partial(redis.fill, records={k: records[k] for k in part}) for part in (keys[::2], keys[1::2])]
+        steps += [partial(redis.finish, position=position)]
+        for number, act in enumerate(steps):
             yield world.step(host, "relay.fill")
-            step = partial(redis.fill, nonce=nonce, records={key: records[key] for key in half})
-            done = yield from world.ask_redis(actor, host, lambda copy, reply: step(copy, reply=reply))  # noqa: B023  waited for
-            if done is not True:
+            step = partial(act, nonce=nonce, step=number)
+            if (yield from world.ask_redis(actor, host, lambda copy, reply: step(copy, reply=reply))) is not True:  # noqa: B023
                 return
-        yield from world.ask_redis(actor, host, lambda c, r: redis.finish(c, nonce, position, chain, r))
+
+    def snapshot(self, server: Server, reply: SendReply) -> None:
+        state = self.host.entries_from()
+        seq = state.head.seq
+        reply((state.head.position, {key: state.record(key, seq) for key in state.folds}))

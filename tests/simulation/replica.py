@@ -8,7 +8,7 @@ from lostid.replication.lease import Lease, Phase, Reply
 from lostid.replication.rules import TERMS, Position
 from tests.simulation import statements
 from tests.simulation.engine import LOST, PARK, Actor, Process, Steps
-from tests.simulation.ledger import Entry
+from tests.simulation.ledger import AUTH, Entry
 from tests.simulation.ledger import Reply as SendReply
 from tests.simulation.schedule import MS
 from tests.simulation.world import Host, Page, World
@@ -112,7 +112,10 @@ class Replica:
             self.nudge("renew")
         for entry in step.entries:
             yield self.world.step(self.host, "apply.bits")
-            bits.add(entry.key)
+            if entry.key < AUTH:
+                bits.add(entry.key)
+            else:
+                self.page.auth = entry.seq
         yield self.world.step(self.host, "apply.position")
         self.page.position = step.position
         self.nudge("renew")
@@ -131,6 +134,7 @@ class Replica:
                 if self.page.position != build.position:
                     self.page.position = None
                     yield self.world.step(self.host, "taken_down")
+                self.page.auth = build.position.seq
                 yield from self.flip(build)
                 self.page.position = build.position
                 yield self.world.step(self.host, "apply.position")

@@ -7,7 +7,7 @@ from typing import Any
 
 from tests.simulation.engine import Actor, Process, Steps
 from tests.simulation.faults import Faults
-from tests.simulation.ledger import Entry, Server
+from tests.simulation.ledger import AUTH, Entry, Server
 from tests.simulation.relay import Relay
 from tests.simulation.replica import Replica
 from tests.simulation.sabotage import Sabotage, rules
@@ -55,7 +55,7 @@ class Play:
         for host in world.hosts:
             self.boot(host)
         for index, report in enumerate(world.schedule.reports):
-            self.engine.at(report.at, self.report, (f"report-{index}", report))
+            self.engine.at(report.at, self.report, (report.idem or f"report-{index}", report))
         for ask in world.schedule.asks:
             self.engine.at(ask.at, self.check, ask)
         Faults(world, self.boot, self.start)
@@ -131,5 +131,6 @@ class Play:
                 self.sent_after(int(random() ** 3 * MS), host, worker, key, upto)
             for longest in (10 * MS, 300 * MS, 1_500 * MS):
                 self.sent_after(int(random() * longest), host, int(random() * workers), key, upto)
-            nobodys = (key, upto + 50) if random() < 0.5 else (1_000, 1)
+            unrevoked, unreported = (2 * AUTH, 1), ((key, upto + 50) if random() < 0.5 else (1_000, 1))
+            nobodys = unrevoked if key >= AUTH else unreported
             self.sent_after(int(random() * 50 * MS), host, int(random() * workers), *nobodys)

@@ -11,7 +11,7 @@ from typing import Any
 
 from lostid.replication import checking, copying, evict, fence, granting, swap
 from lostid.replication.lease import Reply
-from lostid.replication.rules import Terms
+from lostid.replication.rules import Position, Terms
 from tests.simulation.ledger import chain_hash
 
 
@@ -23,6 +23,9 @@ class Rules:
     candidates: Callable[..., list[evict.Sample]] = evict.candidates
     registry_says: Callable[..., checking.Exact] = checking.registry_says
     appends: Callable[..., bool] = copying.appends
+    repairs: Callable[..., bool] = copying.repairs
+    keys_current: Callable[..., bool] = checking.keys_current
+    keys_by_position: bool = True
     may_show: Callable[..., bool] = swap.may_show
     chain_hash: Callable[[bytes, int, str], bytes] = chain_hash
     answer_with_entry: bool = False
@@ -35,6 +38,7 @@ class Rules:
     join_apart: bool = True
     inc_used_once: bool = True
     n_drawn: bool = True
+    bodies_differ: bool = True
     carry_over: bool = True
     zero_before_leaving: bool = True
     position_after_lease: bool = True
@@ -62,7 +66,11 @@ class Sabotage(Enum):
     SWAP_WITHOUT_CARRY = "swap without carry-over"
     NO_SECOND_COMMIT = "no second commit"
     N_COUNTED = "n counted, not drawn"
+    SAME_BODY = "the same body, hence the same hash, at the next attempt"
     REPLAY_UNPROVEN = "a stored answer replayed without a commit"
+    REPAIR_WITHOUT_COMPARE = "a record mended without comparing the head"
+    KEYS_BY_HEAD = "API keys taken to be as new as the head of the server they were read from"
+    KEYS_WITHOUT_GEN = "API keys compared by seq alone"
     SHOWN_LESS = "a page that shows less while leases are carried"
     LEFT_UNZEROED = "the old row deleted while the page shows its lease"
     POSITION_BEFORE_LEASE = "(seq, hash) read before the lease"
@@ -95,11 +103,19 @@ def _appends_any(head: copying.Head, entry: Any) -> bool:
     return head.position is not None
 
 
+def _repairs_any(head: copying.Head, at: Position) -> bool:
+    return head.position is not None
+
+
+def _keys_by_seq(held: checking.KeysAsOf | None, gen: int, auth_seq: int) -> bool:
+    return held is not None and held.seq >= auth_seq
+
+
 def _shows_anyway(*args: Any) -> bool:
     return True
 
 
-def _numbers_only(prev: bytes, seq: int, idem: str) -> bytes:
+def _numbers_only(prev: bytes, seq: int, body: str) -> bytes:
     return b"genesis"
 
 
@@ -121,7 +137,11 @@ _HOW: dict[Sabotage, dict[str, Any]] = {
     Sabotage.SWAP_WITHOUT_CARRY: {"carry_over": False},
     Sabotage.NO_SECOND_COMMIT: {"second_commit": False},
     Sabotage.N_COUNTED: {"n_drawn": False},
+    Sabotage.SAME_BODY: {"bodies_differ": False},
     Sabotage.REPLAY_UNPROVEN: {"replay_commits": False},
+    Sabotage.REPAIR_WITHOUT_COMPARE: {"repairs": _repairs_any},
+    Sabotage.KEYS_BY_HEAD: {"keys_by_position": False},
+    Sabotage.KEYS_WITHOUT_GEN: {"keys_current": _keys_by_seq},
     Sabotage.SHOWN_LESS: {"may_show": _shows_anyway},
     Sabotage.LEFT_UNZEROED: {"zero_before_leaving": False},
     Sabotage.POSITION_BEFORE_LEASE: {"position_after_lease": False},

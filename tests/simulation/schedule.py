@@ -4,18 +4,22 @@ import random
 from dataclasses import dataclass
 from typing import Any
 
+from tests.simulation.ledger import AUTH
+
 MS = 1_000_000
 SECOND = 1_000 * MS
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """At ``at`` somebody reports, through ``host``, all cards of ``key`` up to ``upto`` as lost."""
+    """At ``at`` somebody reports, through ``host``, all cards of ``key`` up to ``upto`` as lost, or revokes the API key
+    that ``key`` stands for. ``idem``: the idempotency key, one of its own if not said."""
 
     at: int
     host: int
     key: int
     upto: int
+    idem: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +76,8 @@ LABELS = (
     "flip",
     "relay.append",
     "relay.fill",
+    "relay.repair",
+    "check.auth",
     "write.committed",
     "write.fenced",
     "evict",
@@ -205,9 +211,11 @@ def random_schedule(seed: int) -> Schedule:
         draw.trouble()
     watermark = {key: rng.randrange(1, 4) for key in range(KEYS // 2)}
     base = tuple(watermark.items())
-    reports = []
+    reports: list[Report] = []
     for at, host in sorted(draw.reports):
-        key = rng.randrange(KEYS) if rng.random() < 0.7 else rng.randrange(KEYS, 4 * KEYS)
+        kind = rng.random()
+        key = rng.randrange(KEYS) if kind < 0.62 else rng.randrange(KEYS, 4 * KEYS)
+        key = key if kind < 0.87 else AUTH + len(reports)
         watermark[key] = watermark.get(key, 0) + 1
         reports.append(Report(at, host, key, watermark[key]))
     return Schedule(

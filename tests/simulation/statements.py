@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from lostid.replication import fence, granting
 from lostid.replication.fence import Found, WriteRow
 from lostid.replication.rules import Position
-from tests.simulation.ledger import Entry, Reply, Server, State
+from tests.simulation.ledger import AUTH, Entry, Reply, Server, State
 from tests.simulation.sabotage import Rules
 
 
@@ -34,7 +34,8 @@ def report(server: Server, rules: Rules, idem: str, key: int, upto: int, reply: 
             reply(Recorded(found, row.position))
             return
         head = state.head
-        entry = Entry(head.seq + 1, head.hash, rules.chain_hash(head.hash, head.seq + 1, idem), key, upto)
+        body = f"{idem} {server.engine.rng.getrandbits(63)}" if rules.bodies_differ else idem
+        entry = Entry(head.seq + 1, head.hash, rules.chain_hash(head.hash, head.seq + 1, body), key, upto)
         answer = b"receipt" if rules.answer_with_entry else None
         changes = (("entry", entry), ("write", idem, WriteRow(b"", entry.position, answer)))
         server.commit(changes, "head", reply, Recorded(Found.NEW, entry.position))
@@ -126,6 +127,13 @@ def confirm(server: Server, key: int, position: Position, reply: Reply) -> None:
     """One statement: is (seq, hash) here, and the key's record."""
     state = server.state
     reply((granting.has(state.chain, position), state.record(key, state.head.seq)))
+
+
+def revoked(server: Server, position: Position, reply: Reply) -> None:
+    """One statement: is (seq, hash) here, which API keys are revoked, and where the head is."""
+    state = server.state
+    keys = {key for key in state.folds if key >= AUTH}
+    reply((granting.has(state.chain, position), keys, state.head.seq))
 
 
 def after(state: State, position: Position, reply: Reply) -> None:

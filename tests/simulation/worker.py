@@ -1,11 +1,12 @@
 """A worker: one check, step by step, and the API's side of a report."""
 
 from lostid.replication import checking, fence, lease
-from lostid.replication.checking import Exact
+from lostid.replication.checking import Exact, KeysAsOf
 from lostid.replication.fence import Found, Withhold
 from lostid.replication.rules import TERMS, Position
 from tests.simulation import redis, statements
 from tests.simulation.engine import LOST, Actor, Process, Steps
+from tests.simulation.ledger import AUTH
 from tests.simulation.schedule import MS
 from tests.simulation.statements import Recorded
 from tests.simulation.world import NEAR, Host, Page, World
@@ -35,6 +36,9 @@ class Check:
             yield world.step(host, "check.position_early")
         until = page.until
         yield world.step(host, "check.lease")
+        if self.key >= AUTH:
+            yield from self.admission(actor, until)
+            return
         gen = page.gen
         yield world.step(host, "check.gen")
         hit = self.key in host.maps.get(gen, ())
@@ -49,6 +53,35 @@ class Check:
         if not fresh and (rules.exact_needs_lease or not hit):
             status = "503"
         world.answered(host, self.key, self.card, self.owed, self.near, status)
+
+    def admission(self, actor: Actor, until: int) -> Steps:
+        """Is this API key admitted? By the worker's cache, if it is as new as the page says."""
+        world, page = self.world, self.page
+        gen = page.gen
+        yield world.step(self.host, "check.gen")
+        auth = page.auth
+        yield world.step(self.host, "check.auth")
+        held = actor.process.memory
+        if held is None or not world.rules.keys_current(held[0], gen, auth):
+            held = yield from self.load_keys(actor, gen)
+        status = "503"
+        if held is not None and world.rules.keys_current(held[0], gen, auth):
+            status = "reported" if self.key in held[1] else "clear"
+        if not lease.alive(until, world.clock(self.host)):
+            status = "503"
+        world.answered(self.host, self.key, self.card, self.owed, self.near, status)
+
+    def load_keys(self, actor: Actor, gen: int) -> Steps:
+        world, position = self.world, self.page.position
+        if position is None:
+            return None
+        yield world.step(self.host, "check.position")
+        read = yield from world.ask_ledger(actor, self.host, lambda s, r: statements.revoked(s, position, r), 300 * MS)
+        there, keys, head = (False, set(), 0) if read is LOST else read
+        if read is LOST or (world.rules.keys_by_position and not there):
+            return None
+        actor.process.memory = (KeysAsOf(gen, position.seq if world.rules.keys_by_position else head), keys)
+        return actor.process.memory
 
     def exact(self, actor: Actor, position: Position | None) -> Steps:
         world, host = self.world, self.host

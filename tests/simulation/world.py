@@ -26,6 +26,7 @@ class Page:
     gen: int = 0
     position: Position | None = None
     until: int = 0
+    auth: int = 0
     inc: bytes | None = None
     flag: bool = False  # for one sabotage only
 

@@ -67,7 +67,10 @@ class Passed:
 
 
 def begin(position: Position, now_ns: int) -> Fence:
-    """``now_ns`` is read after the reply, never before: leases granted up to the commit must fit into the wait."""
+    """``now_ns`` is read after the reply, never before: leases granted up to the commit must fit into the wait.
+
+    (k, h_k) has to name this one commit: an entry's body carries an id drawn for each attempt. Were the lost entry of
+    an earlier attempt written again on the promoted server with the same hash, an old wait would pass for the new."""
     return Fence(position, now_ns)
 
 
