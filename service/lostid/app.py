@@ -16,7 +16,8 @@ from lostid.api.edge import Edge
 from lostid.api.ids import Ids
 from lostid.api.lane import Lane
 from lostid.api.parts import Parts
-from lostid.api.reporting import finish_reports
+from lostid.api.signing import Signer
+from lostid.api.writing import finish_writes
 from lostid.domain.canaries import canary_keys
 from lostid.domain.keys import Keyring
 from lostid.domain.position import Position
@@ -25,7 +26,7 @@ from lostid.filter.page import Unproven, boot_id
 from lostid.filter.view import FilterView
 from lostid.guard.auth import KeyCache
 from lostid.guard.rates import Rates
-from lostid.ledger import apikeys, covers
+from lostid.ledger import apikeys, covers, tree
 from lostid.ledger.errors import LedgerError
 from lostid.ledger.journal import JournalWriter
 from lostid.ledger.pool import LedgerPool, open_pool
@@ -50,7 +51,7 @@ def create_app(settings: Settings) -> Lane:
             control.state.parts = parts
             lane.open(parts.checks)
             yield
-            await finish_reports(FINISH_S)
+            await finish_writes(FINISH_S)
 
     control.router.lifespan_context = lifespan
     return lane
@@ -76,8 +77,13 @@ async def running(settings: Settings) -> AsyncIterator[Parts]:
         clock, made = Clock(settings.zone), Ids()
         confirm = _confirming(reads_pool)
         checks = Checks(keyring, keys, Rates(settings.run_dir), journal, confirm, clock, made, meter)
+        checks.signer = Signer(secrets.signing, settings.log_origin, lambda: reads_pool.read(tree.TIP.arun))
         parts = Parts(settings, keyring, clock, made, meter, keys, checks, journal, reports_pool, reads_pool, client)
-        for care in (_care(parts, confirm), canary.watch(checks, confirm, canary_keys(keyring), meter)):
+        for care in (
+            _care(parts, confirm),
+            _follow_log(checks.signer),
+            canary.watch(checks, confirm, canary_keys(keyring), meter),
+        ):
             stack.push_async_callback(_stop, asyncio.create_task(care))
         stack.push_async_callback(_close_lookup, checks)
         yield parts
@@ -102,6 +108,14 @@ async def _care(parts: Parts, confirm: Confirm) -> None:
             parts.meters.add(meters.ERROR_TASK)
             logs.unexpected("care", error)
         await asyncio.sleep(CARE_EVERY_S)
+
+
+async def _follow_log(signer: Signer) -> None:
+    """Once a second: the log's last checkpoint, and whether an alarm is open."""
+    while True:
+        with suppress(LedgerError):
+            await signer.refresh()
+        await asyncio.sleep(1.0)
 
 
 async def _take_care(parts: Parts, confirm: Confirm) -> None:

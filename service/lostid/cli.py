@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from lostid.commands import api, demo, doctor, keys, serve, version
+from lostid.commands import api, demo, doctor, keys, serve, trust, version
 from lostid.commands.telling import Failed, show_error
 
 app = typer.Typer(
@@ -18,6 +18,8 @@ app.command()(demo.demo)
 app.add_typer(keys.app, name="keys")
 app.command()(api.check)
 app.command()(api.report)
+app.add_typer(trust.log, name="log")
+app.add_typer(trust.receipt, name="receipt")
 app.command()(doctor.doctor)
 app.command()(version.version)
 

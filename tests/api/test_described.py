@@ -1,39 +1,22 @@
 """openapi.json is what the code says, and what the code says is what it does; the tables are those of the contract."""
 
-import copy
 import json
 import re
 from pathlib import Path
-from typing import Any
 
 import httpx
-from jsonschema import Draft202012Validator
 
 from lostid.api import openapi
-from lostid.api.schemas import ANSWERS
 from lostid.api.texts import TABLE
 from lostid.domain.documents import TYPES
 from lostid.domain.errors import REFUSALS
 from lostid.domain.reasons import REASONS
 from lostid.domain.roles import PURPOSES, ROLES
+from tests.api.schema_check import check_against
 from tests.api.serving import Served, check_of, person, report_of, resident
 
 ROOT = Path(__file__).parents[2]
 CONTRACT = ROOT.parent / "shared" / "contract.md"
-
-
-def closed(schema: Any) -> Any:
-    """The schema with no room for fields that it does not describe."""
-    if isinstance(schema, dict):
-        closed_ = {name: closed(part) for name, part in schema.items()}
-        return {**closed_, "additionalProperties": False} if schema.get("type") == "object" else closed_
-    return [closed(part) for part in schema] if isinstance(schema, list) else schema
-
-
-def check_against(name: str, answer: Any) -> None:
-    components = {"schemas": copy.deepcopy(ANSWERS)}
-    schema = {"$ref": f"#/components/schemas/{name}", "components": closed(components)}
-    Draft202012Validator(schema).validate(answer)
 
 
 def test_generated() -> None:

@@ -19,6 +19,7 @@ from lostid.api import ids, logs, meters, wire
 from lostid.api.body import LIMIT, is_json
 from lostid.api.clock import Clock
 from lostid.api.problems import Answer, Fault, Header, Problem, prefers_chinese, render
+from lostid.api.signing import Signer
 from lostid.api.telling import Ask, batch_json, item_json, refused_item_json, single_json
 from lostid.domain import status as rule
 from lostid.domain.canonical import Canonical, canonicalise
@@ -62,6 +63,7 @@ class Checks:
     view: FilterView | None = None
     lookup: ExactLookup
     halted = False
+    signer: Signer
 
     def __init__(
         self,
@@ -113,7 +115,9 @@ class Checks:
                 raise _invalid(refusal) from None
             limits = self._allow(key, asked.operator, asked.purpose, 1)
             document_key = self._document_key(key.env, document)
-            ask = Ask(key, asked.operator, asked.purpose, request_id, started, until, as_of, slots[_SEQ], limits)
+            at = view.page.position() if asked.receipt is True else None
+            seq = slots[_SEQ] if at is None else at.seq
+            ask = Ask(key, asked.operator, asked.purpose, request_id, started, until, as_of, seq, limits, at)
             if view.current()(document_key):
                 return self._exact_check(ask, asked, document, instance, document_key, head)
             return self._tell(ask, asked, document, document_key, rule.CLEAR, None)
@@ -143,9 +147,10 @@ class Checks:
         """The clock; and after it nothing but writing the answer down."""
         fresh_ms = self._prove(ask.until_ns)
         id_ = self._ids.new("chk_", ask.as_of_ms)
+        proof = None if ask.at is None else self.signer.check(ask, asked, id_, document, status)
         self._note(ask.as_of_ms, id_, 0, document_key, ask.key, asked, asked.reference, status, ask.seq)
         self._count[meters.KIND_CHECK] += 1
-        return self._answer(ask, single_json(id_, ask, self._clock, fresh_ms, status, document, because))
+        return self._answer(ask, single_json(id_, ask, self._clock, fresh_ms, status, document, because, proof))
 
     # --- up to a thousand documents ----------------------------------------------------------------------------------
 
@@ -168,7 +173,9 @@ class Checks:
                 raise _numbered()
             as_of = time.time_ns() // 1_000_000
             limits = self._allow(key, asked.operator, asked.purpose, len(asked.checks))
-            ask = Ask(key, asked.operator, asked.purpose, request_id, started, until, as_of, slots[_SEQ], limits)
+            at = view.page.position() if asked.receipt is True else None
+            seq = slots[_SEQ] if at is None else at.seq
+            ask = Ask(key, asked.operator, asked.purpose, request_id, started, until, as_of, seq, limits, at)
             return self._items(ask, asked, view, head)
         except Exception as refusal:
             return self._refuse(refusal, head, request_id)
@@ -180,6 +187,7 @@ class Checks:
             texts: list[str] = []
             told: list[tuple[bytes | None, str]] = []
             open_: list[tuple[int, bytes, Canonical, Instance]] = []
+            documents: list[Canonical | None] = []
             for place, item in enumerate(asked.checks):
                 if place % AT_A_TIME == AT_A_TIME - 1:
                     await asyncio.sleep(0)
@@ -188,8 +196,10 @@ class Checks:
                     document, instance = self._read(item.document, as_of)
                 except Refusal as refusal:
                     texts.append(refused_item_json(refusal, place, reference))
+                    documents.append(None)
                     told.append((None, refusal.code))
                     continue
+                documents.append(document)
                 document_key = self._document_key(env, document)
                 if contains(document_key):
                     open_.append((place, document_key, document, instance))
@@ -209,7 +219,9 @@ class Checks:
             for place, (item, (known, status)) in enumerate(zip(asked.checks, told, strict=True)):
                 self._note(as_of, id_, place, known, ask.key, asked, item.reference, status, ask.seq)
             self._count[meters.KIND_BATCH] += 1
-            return self._answer(ask, batch_json(id_, ask, self._clock, fresh_ms, texts))
+            statuses = [status for _, status in told]
+            proof = None if ask.at is None else self.signer.batch(ask, asked, id_, documents, statuses)
+            return self._answer(ask, batch_json(id_, ask, self._clock, fresh_ms, texts, proof))
         except Exception as refusal:
             return self._refuse(refusal, head, ask.request_id)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import FastAPI
 
-from lostid.api import edge, health, reports
+from lostid.api import as_of, edge, health, log, reports, withdrawals
 from lostid.api.lane import PATHS
 from lostid.api.problems import Problem
 
@@ -14,7 +14,10 @@ def control_plane() -> FastAPI:
     app = FastAPI(title="lostid", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
     edge.install(app)
     app.include_router(health.router)
+    app.include_router(log.router)
     app.include_router(reports.router)
+    app.include_router(withdrawals.router)
+    app.include_router(as_of.router)
     for path in PATHS:  # POST never comes here: the lane answers it
         app.add_api_route(path, _only_post, methods=["GET", "HEAD", "PUT", "PATCH", "DELETE"], include_in_schema=False)
     return app

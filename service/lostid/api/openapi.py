@@ -19,8 +19,13 @@ from lostid.api import models
 from lostid.api.control import control_plane
 from lostid.api.schemas import ANSWERS, ref
 from lostid.api.texts import TABLE
+from lostid.domain.withdrawal import STATES
 
 PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
+_PAGE: dict[str, dict[str, Any]] = {
+    "limit": {"type": "integer", "minimum": 1, "maximum": models.MAX_PAGE, "default": 50},
+    "cursor": {"type": "string", "pattern": "^[A-Za-z0-9_-]{1,128}$"},
+}
 _READ = (400, 401, 403, 413, 415, 422, 503)
 
 
@@ -37,6 +42,7 @@ class Operation:
     write: bool = False
     media: str = "application/json"
     unready: bool = False
+    query: Mapping[str, dict[str, Any]] | None = None
 
 
 OPERATIONS: Mapping[tuple[str, str], Operation] = {
@@ -77,6 +83,47 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
     ),
     ("get", "/.well-known/jwks.json"): Operation(
         "The keys that verify receipts, past ones included", "KeySet", None, problems=(422, 503)
+    ),
+    ("post", "/v1/checks/as-of"): Operation(
+        "What a check was told at an instant, and what is known of that instant now",
+        "AsOfAnswer",
+        "reporter or auditor",
+        models.AsOfRequest,
+        problems=_READ,
+    ),
+    ("post", "/v1/reports/{report_id}/withdrawal"): Operation(
+        "Ask that a report loses its effect; another person has 24 hours to agree",
+        "WithdrawalPending",
+        "reporter or supervisor",
+        models.WithdrawalRequest,
+        202,
+        (*_READ, 404, 409),
+        write=True,
+    ),
+    ("get", "/v1/withdrawals"): Operation(
+        "Withdrawals, oldest first",
+        "WithdrawalList",
+        "reporter, approver or supervisor",
+        query={"state": {"type": "string", "enum": list(STATES)}, **_PAGE},
+    ),
+    ("get", "/v1/withdrawals/{withdrawal_id}"): Operation(
+        "One withdrawal", "Withdrawal", "reporter, approver or supervisor", problems=(401, 403, 404, 422, 503)
+    ),
+    ("post", "/v1/withdrawals/{withdrawal_id}/approve"): Operation(
+        "Agree: the answer leaves when the report has lost its effect everywhere",
+        "WithdrawalDecided",
+        "approver or supervisor",
+        models.WithdrawalDecision,
+        problems=(*_READ, 404, 409),
+        write=True,
+    ),
+    ("post", "/v1/withdrawals/{withdrawal_id}/refuse"): Operation(
+        "Disagree: the report stays in force",
+        "WithdrawalDecided",
+        "approver or supervisor",
+        models.WithdrawalDecision,
+        problems=(*_READ, 404, 409),
+        write=True,
     ),
     ("get", "/livez"): Operation("The loop turns", "Alive", None, problems=()),
     ("get", "/readyz"): Operation(
@@ -161,9 +208,11 @@ def _statuses() -> list[int]:
 
 
 def _operation(method: str, path: str, told: Operation) -> dict[str, Any]:
-    parameters = [{"$ref": "#/components/parameters/RequestId"}]
+    parameters: list[dict[str, Any]] = [{"$ref": "#/components/parameters/RequestId"}]
     if told.write:
         parameters.append({"$ref": "#/components/parameters/IdempotencyKey"})
+    for name, schema in (told.query or {}).items():
+        parameters.append({"name": name, "in": "query", "schema": schema})
     described: dict[str, Any] = {
         "operationId": _name(method, path),
         "summary": told.summary,

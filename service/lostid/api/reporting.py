@@ -1,25 +1,22 @@
-"""The report of a card, from what was sent to the receipt. REPORT, FENCE, ANSWER of design section 5, top to bottom.
-
-Nothing leaves before the fence is passed and the answer is stored; what leaves is always the stored answer. A
-caller who goes away changes nothing: the whole story runs in a task of its own."""
+"""The report of a card, from what was sent to the receipt: REPORT of design section 5. FENCE, ANSWER: `writing`."""
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, TypeVar
+from dataclasses import asdict
+from typing import Any
 
 from pydantic import MISSING
 
-from lostid.api import logs, meters
+from lostid.api import meters
 from lostid.api.admission import Sent
 from lostid.api.clock import Clock, now_ms, parse_instant_or_date
 from lostid.api.models import Document, ReportRequest, given
 from lostid.api.parts import Parts
 from lostid.api.problems import Fault, Problem
+from lostid.api.writing import Proved, Receipt, prove, to_its_end
 from lostid.domain.canonical import Canonical, canonicalise
 from lostid.domain.covers import Effect
 from lostid.domain.decide import ReportDecision, decide_report, effects_on
@@ -32,23 +29,11 @@ from lostid.ledger.apikeys import ApiKey
 from lostid.ledger.entries import Appended, Draft
 from lostid.ledger.errors import LedgerError
 from lostid.ledger.reports import NewReport
-from lostid.ledger.writes import InForce, InUse, Recorded, Replay, Reused, WriteKey
-from lostid.replication.fence_wait import FenceUnproven, Visibility, wait
+from lostid.ledger.writes import InForce, WriteKey
+from lostid.replication.fence_wait import Visibility
 
 CREATED = 201
 _NONCE_BYTES = 12
-
-
-@dataclass(frozen=True, slots=True)
-class Receipt:
-    """What is sent: the stored answer, its report's id, and whether it was sent before."""
-
-    body: bytes
-    replayed: bool
-
-    @property
-    def report_id(self) -> str:
-        return str(json.loads(self.body)["id"])
 
 
 async def report(parts: Parts, key: ApiKey, asked: Sent[ReportRequest], idempotency_key: str) -> Receipt:
@@ -59,7 +44,7 @@ async def report(parts: Parts, key: ApiKey, asked: Sent[ReportRequest], idempote
     draft = decide(parts.keyring, parts.clock, key, asked.body, id_, at_ms)
     write = writes.write_key(parts.keyring.fingerprint_key, key.env, key.org, idempotency_key, asked.canonical)
     with parts.report_room.place():
-        receipt = await _to_its_end(_record_and_prove(parts, key, write, draft))
+        receipt = await to_its_end(_record_and_prove(parts, key, write, draft))
     if not receipt.replayed:
         parts.meters.add(meters.REASON_WORD[asked.body.reason])
         parts.meters.took(meters.RECEIPT_TIME, boottime_ns() - began)
@@ -146,30 +131,16 @@ def read_number(document: Document, clock: Clock, at_ms: int) -> Canonical:
 async def _record_and_prove(parts: Parts, key: ApiKey, write: WriteKey, draft: Draft) -> Receipt:
     # REPORT: the write, the entry, its effects and the report, in one transaction; or what became of it before.
     outcome = await parts.reports_pool.write(lambda conn: writes.record(conn, write, draft))
-    if isinstance(outcome, Replay):
-        return Receipt(outcome.answer, replayed=True)
-    if isinstance(outcome, InUse):
-        raise Problem("idempotency_key_in_use")
-    if isinstance(outcome, Reused):
-        raise Problem("idempotency_key_reused")
-    id_, appended = (draft.id if isinstance(outcome, Recorded) else outcome.id), outcome.appended
-    # From here on the report is in the ledger. Whatever fails: recorded, effect not proved, ask again.
-    try:
-        covers = draft.facts["covers"] if isinstance(outcome, Recorded) else await _covers_of(parts, key, id_)
-        # FENCE: until no host can still answer from before the entry.
-        visibility = await wait(parts.reports_pool, appended.seq, appended.hash)
-        # ANSWER: the entry is still there, and the answer is stored where there is none.
-        answer, in_force = answer_of(parts.clock, id_, appended, covers, visibility, now_ms())
-        stored = await parts.reports_pool.write(
-            lambda conn: writes.store_answer(conn, write, appended, CREATED, answer, in_force)
-        )
-    except (LedgerError, FenceUnproven) as error:
-        logs.line("report.not_yet_in_force", id=id_, seq=appended.seq, error=type(error).__name__)
-        raise Problem("not_yet_in_force", extra={"id": id_}) from None
-    if stored is None:  # a failover lost the entry: nothing was promised, and nothing is
-        logs.line("report.lost_with_its_server", id=id_, seq=appended.seq)
-        raise Problem("ledger_unavailable")
-    return Receipt(stored.answer, replayed=False)
+
+    async def answer(proved: Proved) -> tuple[bytes, InForce]:
+        covers = draft.facts["covers"] if proved.new else await _covers_of(parts, key, proved.id)
+        told, in_force = answer_of(parts.clock, proved.id, proved.appended, covers, proved.visibility, now_ms())
+        facts = draft.facts  # a repeat has the same body, or it would not have come this far
+        hash_ = proved.appended.hash
+        signed = parts.checks.signer.report(key, told, hash_, facts["case_number"], facts["reason"])
+        return _written(told if signed is None else {**told, "receipt": signed}), in_force
+
+    return await prove(parts, write, draft.id, outcome, CREATED, answer)
 
 
 async def _covers_of(parts: Parts, key: ApiKey, id_: str) -> Mapping[str, Any]:
@@ -182,8 +153,8 @@ async def _covers_of(parts: Parts, key: ApiKey, id_: str) -> Mapping[str, Any]:
 
 def answer_of(
     clock: Clock, id_: str, appended: Appended, covers: Mapping[str, Any], visibility: Visibility, at_ms: int
-) -> tuple[bytes, InForce]:
-    """The receipt's body. `receipt`, the signed form of it, is added here once the log signs receipts."""
+) -> tuple[dict[str, Any], InForce]:
+    """The answer, before it is signed."""
     seen = asdict(visibility)
     in_force_ms = max(at_ms, appended.recorded_ms)
     told = {
@@ -195,29 +166,8 @@ def answer_of(
         "in_force_at": clock.text(in_force_ms),
         "visibility": seen,
     }
-    return json.dumps(told, separators=(",", ":")).encode(), InForce(in_force_ms, seen)
+    return told, InForce(in_force_ms, seen)
 
 
-T = TypeVar("T")
-_under_way: set[asyncio.Task[Any]] = set()
-
-
-async def _to_its_end(story: Any) -> Receipt:
-    """In a task that nobody's going away can cancel."""
-    task: asyncio.Task[Receipt] = asyncio.create_task(story)
-    _under_way.add(task)
-    task.add_done_callback(_heard)
-    return await asyncio.shield(task)
-
-
-def _heard(task: asyncio.Task[Any]) -> None:
-    """Its failure was told to the caller, if there still was one."""
-    _under_way.discard(task)
-    if not task.cancelled():
-        task.exception()
-
-
-async def finish_reports(seconds: float) -> None:
-    """At shutdown: let the stories under way come to their end."""
-    if _under_way:
-        await asyncio.wait(_under_way, timeout=seconds)
+def _written(told: Mapping[str, Any]) -> bytes:
+    return json.dumps(told, separators=(",", ":")).encode()

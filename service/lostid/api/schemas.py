@@ -45,6 +45,11 @@ def array(items: Schema) -> Schema:
 
 
 TEXT: Schema = {"type": "string"}
+RECEIPT: Schema = {"type": "string", "description": "Compact JWS, alg Ed25519; keys at /.well-known/jwks.json."}
+_PROOF: Schema = {
+    "receipt": RECEIPT,
+    "receipt_salt": {"type": "string", "description": "Hex; ties the receipt to its documents. Keep it beside it."},
+}
 COUNT: Schema = {"type": "integer", "minimum": 0}
 FLAG: Schema = {"type": "boolean"}
 POINTER: Schema = {"type": "string", "description": "JSON pointer (RFC 6901) into the request's body."}
@@ -66,11 +71,58 @@ _OWN: Schema = {
     name: {"type": "string", "description": "Own organisation only."} for name in ("station", "operator", "case_number")
 }
 
-ANSWERS: dict[str, Schema] = {
-    "CheckAnswer": obj(
-        {"id": TEXT, "status": STATUS, "advice": ADVICE, **_FRESH}, {"needs": NEEDS, "notices": NOTICES, **WHY}
+_WITHDRAWAL_STATE: Schema = {
+    "type": "string",
+    "description": "awaiting_approval, approved, refused, expired, overtaken. An open list.",
+}
+_WITHDRAWALS: dict[str, Schema] = {
+    "AsOfAnswer": obj(
+        {
+            "told": obj({"status": STATUS}, description="What a check at that instant was told."),
+            "known_now": obj(
+                {"status": STATUS, "report_ids": array(TEXT)},
+                {"reason": TEXT},
+                "What was so at that instant, by what is known and in force now.",
+            ),
+        }
     ),
-    "BatchAnswer": obj({"id": TEXT, **_FRESH, "results": array({"anyOf": [ref("ItemAnswer"), ref("ItemError")]})}),
+    "WithdrawalPending": obj({"id": TEXT, "state": _WITHDRAWAL_STATE, "expires_at": INSTANT}),
+    "WithdrawalDecided": obj({"id": TEXT, "state": _WITHDRAWAL_STATE, "seq": SEQ, "decided_at": INSTANT}),
+    "Withdrawal": obj(
+        {
+            "id": TEXT,
+            "seq": SEQ,
+            "kind": {"type": "string", "description": "withdrawal, rewind. An open list."},
+            "state": _WITHDRAWAL_STATE,
+            "grounds": TEXT,
+            "evidence": TEXT,
+            "org": TEXT,
+            "station": TEXT,
+            "operator": TEXT,
+            "requested_at": INSTANT,
+            "expires_at": INSTANT,
+        },
+        {
+            "report_id": TEXT,
+            "reason": TEXT,
+            "target": {"type": "string", "description": "rewind: whose acts."},
+            "since": INSTANT,
+            "decided_seq": SEQ,
+            "decided_at": INSTANT,
+        },
+    ),
+    "WithdrawalList": obj({"withdrawals": array(ref("Withdrawal"))}, {"next_cursor": TEXT}),
+}
+
+ANSWERS: dict[str, Schema] = {
+    **_WITHDRAWALS,
+    "CheckAnswer": obj(
+        {"id": TEXT, "status": STATUS, "advice": ADVICE, **_FRESH},
+        {"needs": NEEDS, "notices": NOTICES, **WHY, **_PROOF},
+    ),
+    "BatchAnswer": obj(
+        {"id": TEXT, **_FRESH, "results": array({"anyOf": [ref("ItemAnswer"), ref("ItemError")]})}, _PROOF
+    ),
     "ItemAnswer": obj(
         {"status": STATUS, "advice": ADVICE}, {"needs": NEEDS, "notices": NOTICES, "reference": TEXT, **WHY}
     ),
@@ -100,9 +152,22 @@ ANSWERS: dict[str, Schema] = {
             "recorded_at": INSTANT,
             "in_force_at": INSTANT,
             "visibility": ref("Visibility"),
+        },
+        {"receipt": RECEIPT},
+    ),
+    "InclusionProof": obj(
+        {
+            "seq": SEQ,
+            "leaf_index": COUNT,
+            "tree_size": COUNT,
+            "leaf": {"type": "string", "description": "Base64; its RFC 6962 leaf hash stands at leaf_index."},
+            "salt": {"type": ["string", "null"], "description": "Base64; null once it was deleted."},
+            "proof": array({"type": "string", "description": "Base64 of a hash."}),
+            "checkpoint": {"type": "string", "description": "The signed note for tree_size."},
         }
     ),
-    "Report": obj(_REPORT_CORE, {"in_force_at": INSTANT, "visibility": ref("Visibility"), **_OWN}),
+    "KeySet": obj({"keys": array(obj({"kty": TEXT, "crv": TEXT, "x": TEXT, "kid": TEXT, "use": TEXT, "alg": TEXT}))}),
+    "Report": obj(_REPORT_CORE, {"in_force_at": INSTANT, "visibility": ref("Visibility"), "review": FLAG, **_OWN}),
     "ReportList": obj({"reports": array(ref("Report"))}, {"next_cursor": TEXT}),
     "Entry": obj(
         {"seq": SEQ, "kind": TEXT, "id": TEXT, "recorded_at": INSTANT},
@@ -112,6 +177,10 @@ ANSWERS: dict[str, Schema] = {
             "effective_at": INSTANT,
             "covers": ref("Covers"),
             "grounds": TEXT,
+            "act": {"type": "string", "description": "withdrawal.attempt: what was tried."},
+            "code": {"type": "string", "description": "withdrawal.attempt: why it was refused."},
+            "report_id": TEXT,
+            "withdrawal_id": TEXT,
             "org": TEXT,
             **_OWN,
         },

@@ -12,6 +12,7 @@ from lostid.api.problems import Header
 from lostid.domain import status as rule
 from lostid.domain.canonical import Canonical
 from lostid.domain.errors import Refusal
+from lostid.domain.position import Position
 from lostid.ledger.apikeys import ApiKey
 
 
@@ -27,6 +28,18 @@ class Ask(NamedTuple):
     as_of_ms: int
     seq: int
     limits: tuple[Header, ...]
+    at: Position | None = None  # where the filter stood, for those who want a receipt
+
+
+class Proof(NamedTuple):
+    """A receipt, and the salt that ties it to its documents."""
+
+    receipt: str
+    salt: bytes
+
+
+def _proof(proof: Proof) -> str:
+    return f',"receipt":"{proof.receipt}","receipt_salt":"{proof.salt.hex()}"'
 
 
 @cache
@@ -50,22 +63,32 @@ def _extras(document: Canonical, because: tuple[str, str] | None, reference: str
 
 
 def single_json(
-    id_: str, ask: Ask, clock: Clock, fresh_ms: int, status: str, document: Canonical, because: tuple[str, str] | None
+    id_: str,
+    ask: Ask,
+    clock: Clock,
+    fresh_ms: int,
+    status: str,
+    document: Canonical,
+    because: tuple[str, str] | None,
+    proof: Proof | None,
 ) -> str:
-    """`because` is reason and effective_at, for keys that are told."""
+    """`because` is reason and effective_at, for keys that are told; `proof` the receipt, for who asked for one."""
     as_of = ask.as_of_ms
     extras = _extras(document, because) if because is not None or document.notices else ""
+    if proof is not None:
+        extras += _proof(proof)
     return (
         f'{{"id":"{id_}",{_middle(status, document.type, ask.purpose)},"as_of":"{clock.text(as_of)}",'
         f'"fresh_until":"{clock.text(as_of + fresh_ms)}","fresh_for_ms":{fresh_ms},"seq":{ask.seq}{extras}}}'
     )
 
 
-def batch_json(id_: str, ask: Ask, clock: Clock, fresh_ms: int, items: Sequence[str]) -> str:
+def batch_json(id_: str, ask: Ask, clock: Clock, fresh_ms: int, items: Sequence[str], proof: Proof | None) -> str:
     as_of = ask.as_of_ms
+    extras = "" if proof is None else _proof(proof)
     return (
         f'{{"id":"{id_}","as_of":"{clock.text(as_of)}","fresh_until":"{clock.text(as_of + fresh_ms)}",'
-        f'"fresh_for_ms":{fresh_ms},"seq":{ask.seq},"results":[{",".join(items)}]}}'
+        f'"fresh_for_ms":{fresh_ms},"seq":{ask.seq}{extras},"results":[{",".join(items)}]}}'
     )
 
 

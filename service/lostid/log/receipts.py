@@ -60,7 +60,7 @@ def check_claims(
     document: str,
     told: dict[str, Any],
 ) -> dict[str, Any]:
-    """Claims of a check's receipt. ``asker``: org, key_id, operator, purpose, reference. ``told``: status, as_of, ..."""
+    """Claims of a check's receipt. ``asker``: org, key_id, operator, purpose, reference. ``told``: the answer."""
     return {"iss": ground.origin, "jti": id_, "iat": issued_s, **asker, "document": document, **told, **ground.claims}
 
 
