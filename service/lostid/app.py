@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 from fastapi import FastAPI
 
-from lostid.api import canary, logs, meters
+from lostid.api import canary, logs, meters, settling
 from lostid.api.checks import Checks, Confirm
 from lostid.api.clock import Clock
 from lostid.api.control import control_plane
@@ -82,6 +82,7 @@ async def running(settings: Settings) -> AsyncIterator[Parts]:
         for care in (
             _care(parts, confirm),
             _follow_log(checks.signer),
+            settling.settle_forgotten(reports_pool, meter),
             canary.watch(checks, confirm, canary_keys(keyring), meter),
         ):
             stack.push_async_callback(_stop, asyncio.create_task(care))
