@@ -58,6 +58,8 @@ class Served:
 
     def _hear(self, response: httpx.Response) -> None:
         response.read()
+        if response.request.url.path == "/v1/sandbox/scenarios":  # the numbers there are nobody's
+            return
         self.heard.append(f"{response.headers}\n{response.text}")
 
     def in_ledger(self, work: Callable[[AsyncConn], Awaitable[T]]) -> T:

@@ -13,6 +13,9 @@ OPEN = {("get", "/livez"), ("get", "/readyz"), ("get", "/.well-known/jwks.json")
 LOOPBACK = {("get", "/metrics"), ("get", "/v1/status")}
 # The first that is part of the path says who may.
 ROLE = {
+    "imports/{import_id}/rows": {"importer"},
+    "imports/{import_id}": {"importer", "approver"},
+    "imports": {"importer"},
     "as-of": {"reporter", "auditor"},
     "approve": {"approver", "supervisor"},
     "refuse": {"approver", "supervisor"},
@@ -24,6 +27,7 @@ ROLE = {
     "metrics": {"admin"},
     "status": {"admin"},
     "log": {"auditor"},
+    "sandbox": set(ROLES),
 }
 DESCRIBED = json.loads((Path(__file__).parents[2] / "openapi.json").read_text())
 ROUTES = [(method, path) for path, methods in DESCRIBED["paths"].items() for method in methods]
@@ -38,7 +42,7 @@ def keys(server: Served) -> dict[str, Key]:
 
 
 def ask(client: httpx.Client, method: str, path: str) -> httpx.Response:
-    ids = {"report_id": "rpt_" + "0" * 32, "withdrawal_id": "wdr_" + "0" * 32, "name": "op-2"}
+    ids = {"report_id": "rpt_" + "0" * 32, "withdrawal_id": "wdr_" + "0" * 32, "name": "op-2", "import_id": "imp_" + "0" * 32}
     return client.request(method, path.format(**ids, path="0/000", seq=1), headers=FROM_ELSEWHERE)
 
 

@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 
 from msgspec import UNSET, UnsetType
 
-from lostid.api import ids, logs, meters, wire
+from lostid.api import ids, logs, meters, sandbox, wire
 from lostid.api.body import LIMIT, is_json
 from lostid.api.clock import Clock
 from lostid.api.problems import Answer, Fault, Header, Problem, prefers_chinese, render
@@ -109,6 +109,7 @@ class Checks:
             as_of = time.time_ns() // 1_000_000
             try:
                 document, instance = self._read(asked.document, as_of)
+                scenario = sandbox.scenario_of(document) if key.env == sandbox.TEST else None
             except Refusal as refusal:
                 id_ = self._ids.new("chk_", as_of)
                 self._note(as_of, id_, 0, None, key, asked, asked.reference, refusal.code, slots[_SEQ])
@@ -118,6 +119,8 @@ class Checks:
             at = view.page.position() if asked.receipt is True else None
             seq = slots[_SEQ] if at is None else at.seq
             ask = Ask(key, asked.operator, asked.purpose, request_id, started, until, as_of, seq, limits, at)
+            if scenario is not None:
+                return self._play(scenario, ask, asked, document, instance, document_key, head)
             if view.current()(document_key):
                 return self._exact_check(ask, asked, document, instance, document_key, head)
             return self._tell(ask, asked, document, document_key, rule.CLEAR, None)
@@ -143,14 +146,50 @@ class Checks:
         document_key: bytes,
         status: str,
         because: tuple[str, str] | None,
+        aged_ms: int = 0,
     ) -> Answer:
-        """The clock; and after it nothing but writing the answer down."""
+        """The clock; and after it nothing but writing the answer down. `aged_ms`: only the sandbox's."""
         fresh_ms = self._prove(ask.until_ns)
         id_ = self._ids.new("chk_", ask.as_of_ms)
         proof = None if ask.at is None else self.signer.check(ask, asked, id_, document, status)
         self._note(ask.as_of_ms, id_, 0, document_key, ask.key, asked, asked.reference, status, ask.seq)
         self._count[meters.KIND_CHECK] += 1
+        if aged_ms:
+            ask, fresh_ms = ask._replace(as_of_ms=ask.as_of_ms - aged_ms), 0
         return self._answer(ask, single_json(id_, ask, self._clock, fresh_ms, status, document, because, proof))
+
+    async def _play(
+        self,
+        scenario: sandbox.Scenario,
+        ask: Ask,
+        asked: wire.Check,
+        document: Canonical,
+        instance: Instance,
+        document_key: bytes,
+        head: Head,
+    ) -> Answer:
+        """A magic number of the sandbox."""
+        try:
+            ask = await self._stage([(scenario, document_key)], ask)
+            status, because = self._decide(scenario.record, instance, document_key)
+            return self._tell(ask, asked, document, document_key, status, because, scenario.aged_ms)
+        except Exception as refusal:
+            return self._refuse(refusal, head, ask.request_id)
+
+    async def _stage(self, played: list[tuple[sandbox.Scenario, bytes]], ask: Ask) -> Ask:
+        """What magic numbers do to a whole request: refusals, exact records, waiting. Raises Problem and Broken."""
+        for scenario, _ in played:
+            scenario.refuse()
+        exact = [document_key for scenario, document_key in played if scenario.exact]
+        if exact:
+            self._count[meters.EXACT_CHECK] += len(exact)
+            await self._records(exact, ask.key)
+        late_s = max(scenario.late_s for scenario, _ in played)
+        view = self.view
+        if not late_s or view is None:
+            return ask
+        await asyncio.sleep(late_s)
+        return ask._replace(until_ns=view.slots[LEASE_UNTIL], as_of_ms=time.time_ns() // 1_000_000)
 
     # --- up to a thousand documents ----------------------------------------------------------------------------------
 
@@ -188,12 +227,14 @@ class Checks:
             told: list[tuple[bytes | None, str]] = []
             open_: list[tuple[int, bytes, Canonical, Instance]] = []
             documents: list[Canonical | None] = []
+            played: list[tuple[sandbox.Scenario, bytes]] = []
             for place, item in enumerate(asked.checks):
                 if place % AT_A_TIME == AT_A_TIME - 1:
                     await asyncio.sleep(0)
                 reference = _given(item.reference)
                 try:
                     document, instance = self._read(item.document, as_of)
+                    scenario = sandbox.scenario_of(document) if env == sandbox.TEST else None
                 except Refusal as refusal:
                     texts.append(refused_item_json(refusal, place, reference))
                     documents.append(None)
@@ -201,6 +242,12 @@ class Checks:
                     continue
                 documents.append(document)
                 document_key = self._document_key(env, document)
+                if scenario is not None:
+                    played.append((scenario, document_key))
+                    status, because = self._decide(scenario.record, instance, document_key)
+                    texts.append(item_json(status, document, purpose, reference, because))
+                    told.append((document_key, status))
+                    continue
                 if contains(document_key):
                     open_.append((place, document_key, document, instance))
                     texts.append("")
@@ -215,12 +262,16 @@ class Checks:
                     reference = _given(asked.checks[place].reference)
                     texts[place] = item_json(status, document, purpose, reference, because)
                     told[place] = (document_key, status)
+            if played:
+                ask = await self._stage(played, ask)
             fresh_ms = self._prove(ask.until_ns)  # the clock, once, after the last item
             for place, (item, (known, status)) in enumerate(zip(asked.checks, told, strict=True)):
                 self._note(as_of, id_, place, known, ask.key, asked, item.reference, status, ask.seq)
             self._count[meters.KIND_BATCH] += 1
             statuses = [status for _, status in told]
             proof = None if ask.at is None else self.signer.batch(ask, asked, id_, documents, statuses)
+            if played and (aged_ms := max(scenario.aged_ms for scenario, _ in played)):
+                ask, fresh_ms = ask._replace(as_of_ms=ask.as_of_ms - aged_ms), 0
             return self._answer(ask, batch_json(id_, ask, self._clock, fresh_ms, texts, proof))
         except Exception as refusal:
             return self._refuse(refusal, head, ask.request_id)
@@ -371,6 +422,8 @@ class Checks:
 
     def _refuse(self, error: Exception, head: Head, request_id: str) -> Answer:
         """Whatever went wrong, as an answer. What nobody foresaw is no answer to the question: 503."""
+        if isinstance(error, sandbox.Broken):
+            return sandbox.broken(request_id)
         if isinstance(error, Problem):
             problem = error
         elif isinstance(error, Refused):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import FastAPI
 
-from lostid.api import as_of, edge, health, log, reports, withdrawals
+from lostid.api import as_of, edge, health, imports, log, reports, scenarios, withdrawals
 from lostid.api.lane import PATHS
 from lostid.api.problems import Problem
 
@@ -18,6 +18,8 @@ def control_plane() -> FastAPI:
     app.include_router(reports.router)
     app.include_router(withdrawals.router)
     app.include_router(as_of.router)
+    app.include_router(imports.router)
+    app.include_router(scenarios.router)
     for path in PATHS:  # POST never comes here: the lane answers it
         app.add_api_route(path, _only_post, methods=["GET", "HEAD", "PUT", "PATCH", "DELETE"], include_in_schema=False)
     return app

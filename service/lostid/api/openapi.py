@@ -17,6 +17,7 @@ from pydantic.json_schema import models_json_schema
 
 from lostid.api import models
 from lostid.api.control import control_plane
+from lostid.api.imports import MAX_REJECTIONS
 from lostid.api.schemas import ANSWERS, ref
 from lostid.api.texts import TABLE
 from lostid.domain.withdrawal import STATES
@@ -40,6 +41,7 @@ class Operation:
     success: int = 200
     problems: tuple[int, ...] = (401, 403, 422, 503)
     write: bool = False
+    streams: tuple[str, ...] = ()
     media: str = "application/json"
     unready: bool = False
     query: Mapping[str, dict[str, Any]] | None = None
@@ -123,6 +125,51 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
         "approver or supervisor",
         models.WithdrawalDecision,
         problems=(*_READ, 404, 409),
+        write=True,
+    ),
+    ("get", "/v1/sandbox/scenarios"): Operation(
+        "The sandbox's magic numbers", "Scenarios", "any", problems=(401, 403, 404, 422, 503)
+    ),
+    ("post", "/v1/imports"): Operation(
+        "Open an import", "ImportOpened", "importer", models.ImportRequest, 201, (*_READ, 409), write=True
+    ),
+    ("put", "/v1/imports/{import_id}/rows"): Operation(
+        "Send the rows, of any size; after a break again from the beginning: every line counts once",
+        "Import",
+        "importer",
+        success=202,
+        problems=(401, 403, 404, 409, 415, 422, 503),
+        streams=("text/csv; charset=utf-8", "text/csv; charset=gb18030", "application/x-ndjson"),
+    ),
+    ("get", "/v1/imports/{import_id}"): Operation(
+        "State, counts and progress of an import", "Import", "importer or approver", problems=(401, 403, 404, 422, 503)
+    ),
+    ("get", "/v1/imports/{import_id}/rejections"): Operation(
+        "The lines that were rejected, and why",
+        "RejectionList",
+        "importer or approver",
+        problems=(401, 403, 404, 422, 503),
+        query={
+            "limit": {"type": "integer", "minimum": 1, "maximum": MAX_REJECTIONS, "default": 200},
+            "cursor": {"type": "string"},
+        },
+    ),
+    ("post", "/v1/imports/{import_id}/release"): Operation(
+        "Put an import in force; above 10,000 rows by another person than its importer",
+        "ImportState",
+        "importer or approver",
+        models.ImportAct,
+        202,
+        (*_READ, 404, 409),
+        write=True,
+    ),
+    ("post", "/v1/imports/{import_id}/withdrawal"): Operation(
+        "Take a whole import back; what two people put in force takes two",
+        "ImportState",
+        "importer or approver",
+        models.ImportAct,
+        202,
+        (*_READ, 404, 409),
         write=True,
     ),
     ("get", "/livez"): Operation("The loop turns", "Alive", None, problems=()),
@@ -232,7 +279,13 @@ def _operation(method: str, path: str, told: Operation) -> dict[str, Any]:
         content: dict[str, Any] = {"schema": ref(told.body.__name__)}
         if told.body in _EXAMPLES:
             content["example"] = _EXAMPLES[told.body]
-        described["requestBody"] = {"required": True, "content": {"application/json": content}}
+        needed = told.body is not models.ImportAct
+        described["requestBody"] = {"required": needed, "content": {"application/json": content}}
+    if told.streams:
+        described["requestBody"] = {
+            "required": True,
+            "content": {media: {"schema": {"type": "string"}} for media in told.streams},
+        }
     return described
 
 

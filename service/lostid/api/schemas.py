@@ -114,7 +114,35 @@ _WITHDRAWALS: dict[str, Schema] = {
     "WithdrawalList": obj({"withdrawals": array(ref("Withdrawal"))}, {"next_cursor": TEXT}),
 }
 
+_IMPORT_STATE: Schema = {
+    "type": "string",
+    "description": "receiving, received, checked (a dry run), releasing, released, withdrawal_awaiting_approval, "
+    "withdrawing, withdrawn. An open list.",
+}
+_IMPORTS: dict[str, Schema] = {
+    "ImportOpened": obj({"id": TEXT, "state": _IMPORT_STATE, "dry_run": FLAG}),
+    "ImportState": obj({"id": TEXT, "state": _IMPORT_STATE}),
+    "Import": obj(
+        {
+            "id": TEXT,
+            "state": _IMPORT_STATE,
+            "source": TEXT,
+            "operator": TEXT,
+            "dry_run": FLAG,
+            "created_at": INSTANT,
+            "counts": obj({"lines": COUNT, "accepted": COUNT, "rejected": COUNT, "in_force": COUNT}),
+            "progress": obj({"done": COUNT}, {"of": COUNT}, "In rows."),
+        },
+        {"released_at": INSTANT},
+    ),
+    "RejectionList": obj(
+        {"rejections": array(obj({"line": COUNT, "code": TEXT}, {"field": TEXT}))}, {"next_cursor": TEXT}
+    ),
+}
+
 ANSWERS: dict[str, Schema] = {
+    **_IMPORTS,
+    "Scenarios": obj({"scenarios": array(obj({"type": TEXT, "number": TEXT, "answers": TEXT}))}),
     **_WITHDRAWALS,
     "CheckAnswer": obj(
         {"id": TEXT, "status": STATUS, "advice": ADVICE, **_FRESH},
