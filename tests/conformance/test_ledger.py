@@ -3,6 +3,7 @@
 import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import pytest
 from psycopg.conninfo import conninfo_to_dict
@@ -94,8 +95,8 @@ class Both:
     async def answer(self) -> None:
         idem, position = f"write {self.choose.randrange(12)}", self.position()
         row = self.model.writes.get(idem)
-        if row is not None and row.position is not None and self.choose.random() < 0.7:
-            position = row.position
+        if row is not None and row.position is not None and self.choose.random() < 0.8:
+            position = self.choose.choice((row.position, row.position, Position(row.position.seq, FORGED)))
         key = writes.write_key(b"f" * 32, "live", "police", idem, b"one")
         offered = self.choose.randbytes(4)
         at = entries.Appended(position.seq, b"", position.hash, 0)
@@ -158,3 +159,29 @@ async def test_ledger(seed: int, ledger_dsn: str, new_database: Callable[..., st
     async with both(promoted, standby, choose) as new:
         new.incs, new.seen = incs, seen
         await new.operate(120)
+
+
+_WITHOUT = {
+    "renew without hash": ("hosts", "RENEW", " AND hash = %(hash)s", ""),
+    "renew counts": ("hosts", "RENEW", "hashtextextended(gen_random_uuid()::text, 0)", "least(n + 1, 1)"),
+    "grant while behind": ("hosts", "RENEW", "(SELECT seq FROM head) = %(seq)s", "true"),
+    "evict without n": ("hosts", "EVICT", " AND n = %(n)s", ""),
+    "fence without hash": ("hosts", "FENCE", " AND hash = %(hash)s", ""),
+    "fence passes equals": ("hosts", "FENCE", "seq < %(seq)s", "seq <= %(seq)s"),
+    "answer without entry": ("writes", "ANSWER", " AND e.hash = %(hash)s", ""),
+    "answer overwritten": ("writes", "ANSWER", "coalesce(answer, %(answer)s)", "%(answer)s::bytea"),
+    "confirm without hash": ("covers", "CONFIRM", " AND hash = %(hash)s", ""),
+}
+
+
+@pytest.mark.parametrize("broken", _WITHOUT)
+async def test_notices(broken: str, ledger_dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A statement that does less than it should is noticed."""
+    room, name, what, by = _WITHOUT[broken]
+    module = {"hosts": hosts, "writes": writes, "covers": covers}[room]
+    statement = getattr(module, name)
+    assert what in statement.sql
+    monkeypatch.setattr(module, name, replace(statement, sql=statement.sql.replace(what, by)))
+    with pytest.raises(AssertionError):
+        async with both(ledger_dsn, None, random.Random(1)) as one:
+            await one.operate(400)

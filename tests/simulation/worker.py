@@ -149,7 +149,7 @@ class Write:
             if world.rules.passed(wait, None if seen is LOST else seen, world.clock(host), TERMS) is not None:
                 return
             yield pause
-            pause = min(pause * 2, 20 * MS)
+            pause = min(pause * 2, 40 * MS)
 
     def send(self, recorded: Recorded) -> None:
         assert recorded.position is not None
