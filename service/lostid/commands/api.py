@@ -49,7 +49,7 @@ def check(
     }
     # The answer's worth is counted from before it was asked for (G2).
     asked = time.monotonic()
-    answer = _post("/v1/checks", body)
+    answer = post("/v1/checks", body)
     if (time.monotonic() - asked) * 1000 > answer["fresh_for_ms"]:
         raise Failed("answer_too_old", "the answer came too late to be worth anything; ask again", Exit.NO_ANSWER)
     if as_json:
@@ -88,7 +88,7 @@ def report(
         "case_number": case_number,
         **_given(effective_at=effective_at, replaced_by=new_card or None),
     }
-    answer = _post("/v1/reports", body, idempotency_key or uuid.uuid4().hex)
+    answer = post("/v1/reports", body, idempotency_key or uuid.uuid4().hex)
     if as_json:
         show_json(answer)
     else:
@@ -121,7 +121,7 @@ def _variable(name: str) -> str | None:
     return dotenv_values(".env").get(name) or None
 
 
-def _post(path: str, body: dict[str, Any], idempotency_key: str | None = None) -> dict[str, Any]:
+def post(path: str, body: dict[str, Any], idempotency_key: str | None = None) -> dict[str, Any]:
     """The answer. Raises Failed, whose exit code is the contract's."""
     import httpx
 

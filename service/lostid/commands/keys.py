@@ -43,10 +43,10 @@ def create(
 
     new = NewKey(
         env="test" if test else "live",
-        org=_name("--org", org),
+        org=named("--org", org),
         roles=_known("--role", role, ROLES),
-        station=None if station is None else _name("--station", station),
-        operator=None if operator is None else _name("--operator", operator),
+        station=None if station is None else named("--station", station),
+        operator=None if operator is None else named("--operator", operator),
         purposes=_known("--purpose", purpose or (), PURPOSES),
         reasons=_known("--reason", reason or (), REASONS),
         rate=_per_second(rate),
@@ -167,7 +167,7 @@ def _told(key: "ApiKey") -> dict[str, Any]:
     }
 
 
-def _name(option: str, value: str) -> str:
+def named(option: str, value: str) -> str:
     if _NAME.fullmatch(value) is None:
         raise _usage(f"{option}: 1 to 64 of a-z 0-9 . _ -, beginning with a letter or digit")
     return value

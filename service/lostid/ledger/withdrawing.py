@@ -19,7 +19,7 @@ from lostid.ledger import withdrawals as rows
 from lostid.ledger.entries import Appended, Draft
 from lostid.ledger.rewinds import Rewind, rewinding
 from lostid.ledger.statement import AsyncConn, Statement, committing, nothing
-from lostid.ledger.withdrawals import WITHDRAWAL, NewRow, Withdrawal
+from lostid.ledger.withdrawals import REWIND, WITHDRAWAL, NewRow, Withdrawal
 from lostid.ledger.writes import New, Outcome, Recorded, WriteKey
 
 ATTEMPTS_AN_HOUR: Final = 30
@@ -67,6 +67,15 @@ class Decide:
     grounds: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class AskRewind:
+    attempt: Attempt
+    new_id: str
+    target: str
+    since_ms: int
+    evidence: str
+
+
 async def ask(conn: AsyncConn, write: WriteKey, asked: Ask, caps: Caps) -> Outcome | Denied:
     """Put a withdrawal before a second person."""
     actor, report_id = asked.attempt.actor, asked.attempt.report_id
@@ -99,6 +108,28 @@ async def ask(conn: AsyncConn, write: WriteKey, asked: Ask, caps: Caps) -> Outco
         new = NewRow(asked.new_id, WITHDRAWAL, asked.grounds, asked.evidence, reported.id, keys, apart)
         await rows.insert(conn, new, actor, appended, now_ms)
         await rows.speaks_of(conn, reported.id, appended)
+        return await writes.use(conn, write, appended)
+
+
+async def ask_rewind(conn: AsyncConn, write: WriteKey, asked: AskRewind) -> Outcome:
+    """Put a rewind before a second supervisor."""
+    actor = asked.attempt.actor
+    async with committing(conn):
+        found = await writes.begin(conn, write)
+        if not isinstance(found, New):
+            return found
+        now_ms = await entries.hold(conn)
+        facts = {
+            **who(actor),
+            "target": asked.target,
+            "since_ms": asked.since_ms,
+            "evidence_sha256": hashlib.sha256(asked.evidence.encode()).hexdigest(),
+            "expires_ms": now_ms + rules.WINDOW_MS,
+        }
+        appended = await entries.append(conn, Draft("rewind.requested", asked.new_id, facts))
+        target, since_ms = asked.target, asked.since_ms
+        new = NewRow(asked.new_id, REWIND, "other", asked.evidence, target=target, since_ms=since_ms)
+        await rows.insert(conn, new, actor, appended, now_ms)
         return await writes.use(conn, write, appended)
 
 
