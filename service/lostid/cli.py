@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from lostid.commands import api, demo, doctor, keys, serve, trust, version
+from lostid.commands import api, demo, doctor, keys, people, serve, trust, version, withdrawals
 from lostid.commands.telling import Failed, show_error
 
 app = typer.Typer(
@@ -16,8 +16,12 @@ app = typer.Typer(
 app.command()(serve.serve)
 app.command()(demo.demo)
 app.add_typer(keys.app, name="keys")
+app.add_typer(people.stations, name="stations")
+app.add_typer(people.operators, name="operators")
 app.command()(api.check)
 app.command()(api.report)
+app.command()(withdrawals.withdraw)
+app.command()(withdrawals.approve)
 app.add_typer(trust.log, name="log")
 app.add_typer(trust.receipt, name="receipt")
 app.command()(doctor.doctor)
