@@ -33,6 +33,7 @@ def file_away(files: Path, application: str, answer: Answer, claims: dict[str, A
         "answer": {"id": answer.id, "status": answer.status, "as_of": answer.as_of, "seq": answer.seq},
         "claims": claims,
         "receipt": answer.receipt,
+        "receipt_salt": answer.receipt_salt,  # with the card it shows that the receipt is about this card
     }
     beside = path.with_suffix(".new")
     with beside.open("w", encoding="utf-8") as file:

@@ -25,6 +25,7 @@ from lostid_client.recheck import RecheckQueue
 OnUnavailable = Literal["refuse", "ask_person", "proceed_and_recheck"]
 AnyDocument = Document | Mapping[str, Any]
 
+_OF_THE_BATCH = ("id", "as_of", "seq", "receipt", "receipt_salt")
 _POLICY_ADVICE = {"refuse": "refuse", "ask_person": "ask_person", "proceed_and_recheck": "proceed"}
 
 
@@ -105,7 +106,7 @@ def ask_many(
     results = fresh.reply.body.get("results")
     if not isinstance(results, list) or len(results) != len(items):
         raise NoAnswer("malformed")
-    shared = {name: fresh.reply.body[name] for name in ("id", "as_of", "seq") if name in fresh.reply.body}
+    shared = {name: fresh.reply.body[name] for name in _OF_THE_BATCH if name in fresh.reply.body}
     return [read_answer({**shared, **result}, fresh.expires) for result in results]
 
 

@@ -46,6 +46,8 @@ class Answer:
 
     ``expires`` is on the client's own clock (``Client.clock``, seconds): nobody may act on the answer after it.
     ``answered`` is False where the policy stands in for a missing answer; ``status`` is then ``unavailable``.
+    ``receipt`` is kept together with ``receipt_salt``, which ties it to the card: without it nobody can show which card
+    was meant. The answers of one batch share both.
     """
 
     status: str
@@ -58,6 +60,7 @@ class Answer:
     reason: str | None = None
     effective_at: str | None = None
     receipt: str | None = None
+    receipt_salt: str | None = None
     reference: str | None = None
     error: str | None = None
     answered: bool = True
@@ -93,6 +96,7 @@ def read_answer(body: Mapping[str, Any], expires: float) -> Answer:
         reason=_text(body, "reason"),
         effective_at=_text(body, "effective_at"),
         receipt=_text(body, "receipt"),
+        receipt_salt=_text(body, "receipt_salt"),
         reference=_text(body, "reference"),
         raw=body,
     )
