@@ -35,7 +35,7 @@ def caller(*roles: str) -> Callable[[Request], Awaitable[ApiKey]]:
     async def admitted(request: Request) -> ApiKey:
         parts = parts_of(request)
         await _current(parts)
-        key = parts.keys.find(_header(request, b"authorization"))
+        key = parts.keys.find(header(request, b"authorization"))
         request.scope["state"]["key"] = key
         if key.roles.isdisjoint(roles):
             raise Problem("role_missing")
@@ -68,10 +68,23 @@ async def sent(request: Request, model: type[M]) -> Sent[M]:
 async def sent_write(request: Request, model: type[M]) -> tuple[Sent[M], str]:
     """The body of a write, and its Idempotency-Key."""
     value = strict_json(await _read(request))
-    key = _header(request, b"idempotency-key")
+    key = idempotency_key(request)
+    return _passed(request, model, value), key
+
+
+async def sent_write_or_nothing(request: Request, model: type[M]) -> tuple[Sent[M], str]:
+    """The same where the path says it all, and a body may be left away."""
+    if (header(request, b"content-length") or b"0") == b"0" and header(request, b"transfer-encoding") is None:
+        key = idempotency_key(request)
+        return _passed(request, model, {}), key
+    return await sent_write(request, model)
+
+
+def idempotency_key(request: Request) -> str:
+    key = header(request, b"idempotency-key")
     if key is None or ids.IDEMPOTENCY_KEY.fullmatch(key) is None:
         raise Problem("idempotency_key_missing")
-    return _passed(request, model, value), key.decode("ascii")
+    return key.decode("ascii")
 
 
 def refuse_numbered(request: Request) -> None:
@@ -89,9 +102,9 @@ def _passed(request: Request, model: type[M], value: Any) -> Sent[M]:
 
 async def _read(request: Request) -> bytes:
     """415, 413. Nothing above the limit is kept."""
-    if not is_json(_header(request, b"content-type") or b"", _header(request, b"content-encoding") or b""):
+    if not is_json(header(request, b"content-type") or b"", header(request, b"content-encoding") or b""):
         raise Problem("media_type")
-    announced = _header(request, b"content-length") or b"0"
+    announced = header(request, b"content-length") or b"0"
     if announced.isdigit() and int(announced[:12]) > LIMIT:
         raise Problem("body_too_large")
     parts = bytearray()
@@ -102,5 +115,5 @@ async def _read(request: Request) -> bytes:
     return bytes(parts)
 
 
-def _header(request: Request, name: bytes) -> bytes | None:
+def header(request: Request, name: bytes) -> bytes | None:
     return next((value for found, value in request.scope["headers"] if found == name), None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import FastAPI
 
-from lostid.api import as_of, edge, health, imports, log, reports, scenarios, withdrawals
+from lostid.api import as_of, edge, health, imports, log, reports, rewinding, scenarios, withdrawals
 from lostid.api.lane import PATHS
 from lostid.api.problems import Problem
 
@@ -17,6 +17,7 @@ def control_plane() -> FastAPI:
     app.include_router(log.router)
     app.include_router(reports.router)
     app.include_router(withdrawals.router)
+    app.include_router(rewinding.router)
     app.include_router(as_of.router)
     app.include_router(imports.router)
     app.include_router(scenarios.router)

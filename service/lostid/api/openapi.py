@@ -172,6 +172,13 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
         (*_READ, 404, 409),
         write=True,
     ),
+    ("post", "/v1/operators/{name}/rewind"): Operation(
+        "What an operator did since then; with dry_run false a second supervisor is asked to take it back (202)",
+        "Rewind",
+        "supervisor",
+        models.RewindRequest,
+        problems=(*_READ, 404, 409),
+    ),
     ("get", "/livez"): Operation("The loop turns", "Alive", None, problems=()),
     ("get", "/readyz"): Operation(
         "Whether this host answers, and what it is doing", "Readiness", None, problems=(), unready=True

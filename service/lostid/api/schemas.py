@@ -111,6 +111,15 @@ _WITHDRAWALS: dict[str, Schema] = {
             "decided_at": INSTANT,
         },
     ),
+    "Rewind": obj(
+        {
+            "operator": TEXT,
+            "since": INSTANT,
+            "restored": {**array(TEXT), "description": "Reports that fall back to in force."},
+            "marked": {**array(TEXT), "description": "The operator's own reports, marked for review."},
+        },
+        {"more": FLAG, "id": TEXT, "state": _WITHDRAWAL_STATE, "expires_at": INSTANT},
+    ),
     "WithdrawalList": obj({"withdrawals": array(ref("Withdrawal"))}, {"next_cursor": TEXT}),
 }
 
