@@ -8,8 +8,8 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 from fastapi import FastAPI
 
-from lostid.api import canary, logs, meters, settling
-from lostid.api.checks import Checks, Confirm
+from lostid.api import canary, import_work, logs, meters, settling
+from lostid.api.checks import Checks
 from lostid.api.clock import Clock
 from lostid.api.control import control_plane
 from lostid.api.edge import Edge
@@ -17,6 +17,7 @@ from lostid.api.ids import Ids
 from lostid.api.lane import Lane
 from lostid.api.parts import Parts
 from lostid.api.signing import Signer
+from lostid.api.steps import Confirm
 from lostid.api.writing import finish_writes
 from lostid.domain.canaries import canary_keys
 from lostid.domain.keys import Keyring
@@ -83,6 +84,7 @@ async def running(settings: Settings) -> AsyncIterator[Parts]:
             _care(parts, confirm),
             _follow_log(checks.signer),
             settling.settle_forgotten(reports_pool, meter),
+            import_work.watch(parts),
             canary.watch(checks, confirm, canary_keys(keyring), meter),
         ):
             stack.push_async_callback(_stop, asyncio.create_task(care))

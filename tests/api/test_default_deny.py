@@ -29,6 +29,7 @@ ROLE = {
     "log": {"auditor"},
     "sandbox": set(ROLES),
 }
+PREFIXES = {"report": "rpt", "withdrawal": "wdr", "import": "imp"}
 DESCRIBED = json.loads((Path(__file__).parents[2] / "openapi.json").read_text())
 ROUTES = [(method, path) for path, methods in DESCRIBED["paths"].items() for method in methods]
 # What says that the request came from elsewhere, through a proxy on this machine.
@@ -42,7 +43,8 @@ def keys(server: Served) -> dict[str, Key]:
 
 
 def ask(client: httpx.Client, method: str, path: str) -> httpx.Response:
-    ids = {"report_id": "rpt_" + "0" * 32, "withdrawal_id": "wdr_" + "0" * 32, "name": "op-2", "import_id": "imp_" + "0" * 32}
+    made = {f"{name}_id": f"{prefix}_{'0' * 32}" for name, prefix in PREFIXES.items()}
+    ids = {**made, "name": "op-2"}
     return client.request(method, path.format(**ids, path="0/000", seq=1), headers=FROM_ELSEWHERE)
 
 

@@ -12,6 +12,7 @@ NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}", re.ASCII)
 REQUEST_ID = re.compile(rb"[A-Za-z0-9_-]{8,64}")
 IDEMPOTENCY_KEY = re.compile(rb"[\x21-\x7e]([\x20-\x7e]{0,253}[\x21-\x7e])?")
 REPORT_ID = re.compile(r"rpt_[0-9a-f]{32}")
+IMPORT_ID = re.compile(r"imp_[0-9a-f]{32}")
 WITHDRAWAL_ID = re.compile(r"wdr_[0-9a-f]{32}")
 
 _BLOCK = 4_000  # random bytes drawn at once: one system call for 400 ids

@@ -168,6 +168,21 @@ class WithdrawalDecision(Body):
     grounds: Grounds | MISSING = MISSING
 
 
+class ImportRequest(Body):
+    """`sha256` is that of the rows as they will be sent; where it is given they must match it."""
+
+    operator: Self
+    source: Reference
+    sha256: Annotated[str, _whole("[0-9a-f]{64}")] | MISSING = MISSING
+    dry_run: bool | MISSING = MISSING
+
+
+class ImportAct(Body):
+    """A body may be left away."""
+
+    operator: Self | MISSING = MISSING
+
+
 class RewindRequest(Body):
     """`dry_run` false puts the rewind before a second supervisor."""
 
@@ -197,6 +212,7 @@ def given(part: Body) -> dict[str, Any]:
 _FIELD_NAMES = frozenset(
     name
     for part in (
+        ImportRequest,
         Document,
         CheckRequest,
         BatchItem,

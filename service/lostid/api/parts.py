@@ -56,6 +56,7 @@ class Parts:
     registry_seen: bool = False  # the registry has answered this worker at least once
     journal_seen: tuple[int, int] = (0, 0)  # what of its counts the meters hold already: written, lost
     report_room: Room = field(default_factory=lambda: Room(256))
+    import_room: Room = field(default_factory=lambda: Room(2))
     read_room: Room = field(default_factory=lambda: Room(64))
 
 

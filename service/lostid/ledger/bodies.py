@@ -17,6 +17,7 @@ from lostid.domain.covers import Action, Cover, CoverKind, Effect
 from lostid.ledger.errors import LedgerFault
 
 VERSION = 1
+_line = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,20 @@ class Told:
 def encode(kind: str, id_: str, facts: Mapping[str, Any], effects: Sequence[Effect]) -> bytes:
     told = {"v": VERSION, "kind": kind, "id": id_, "facts": facts, "effects": [_written(effect) for effect in effects]}
     return json.dumps(told, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+
+
+def written(effects: Sequence[Effect]) -> str:
+    """Effects as they stand in a body, for `assembled`."""
+    return ",".join([_line(_written(effect)) for effect in effects])
+
+
+def assembled(kind: str, id_: str, facts: Mapping[str, Any], effects: Sequence[str]) -> bytes:
+    """The same bytes as `encode`, from effects that are written already."""
+    rest = json.dumps(
+        {"v": VERSION, "kind": kind, "id": id_, "facts": facts},
+        sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False,
+    )  # fmt: skip
+    return f'{{"effects":[{",".join(effects)}],{rest[1:]}'.encode()
 
 
 def decode(body: bytes, seq: int) -> Told:

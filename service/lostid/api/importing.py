@@ -1,0 +1,240 @@
+"""Imports, from what was sent to the answer: opening, rows, release, withdrawal."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+from fastapi import Request
+from pydantic import MISSING
+
+from lostid.api import ids, import_lines
+from lostid.api.admission import Sent, header
+from lostid.api.clock import Clock, now_ms
+from lostid.api.import_lines import BadHeader, Lines, Parse
+from lostid.api.import_rows import Stager
+from lostid.api.models import ImportAct, ImportRequest
+from lostid.api.parts import Parts
+from lostid.api.problems import Fault, Problem
+from lostid.api.withdrawing import actor_of
+from lostid.api.writing import Proved, Receipt, prove, to_its_end
+from lostid.domain import importing as rules
+from lostid.domain.withdrawal import Denied
+from lostid.ledger import import_staging, imports, writes
+from lostid.ledger.apikeys import ApiKey
+from lostid.ledger.import_staging import Counts, Row
+from lostid.ledger.imports import Import, NewImport
+from lostid.ledger.pool import aconnect
+from lostid.ledger.statement import AsyncConn
+from lostid.ledger.writes import InForce, Outcome, WriteKey
+
+OPENED: Final = 201
+ACCEPTED: Final = 202
+# So many rows are read without a pause: about two milliseconds, in which this worker's checks wait.
+AT_ONCE: Final = 64
+BATCH: Final = 4_000
+LONG: Final = "10min"
+"""A statement over all rows of an import takes its time."""
+
+
+async def open_(parts: Parts, key: ApiKey, asked: Sent[ImportRequest], idempotency_key: str) -> Receipt:
+    body = asked.body
+    if body.operator != key.operator:
+        raise Problem("operator_mismatch")
+    write = _write_key(parts, key, asked.canonical, idempotency_key)
+    declared = None if body.sha256 is MISSING else _keyed(parts, bytes.fromhex(body.sha256))
+    dry_run = body.dry_run is True
+    new = NewImport(parts.ids.new(imports.PREFIX, now_ms()), actor_of(key), body.source, dry_run, declared, now_ms())
+
+    async def answer(proved: Proved) -> tuple[bytes, InForce | None]:
+        return _json({"id": proved.id, "state": rules.RECEIVING, "dry_run": dry_run}), None
+
+    async def story() -> Receipt:
+        outcome = await parts.reports_pool.write(lambda conn: imports.open_(conn, write, new))
+        return await prove(parts, write, new.id, outcome, OPENED, answer)
+
+    with parts.report_room.place():
+        return await to_its_end(story())
+
+
+async def find(parts: Parts, key: ApiKey, id_: str) -> Import:
+    """Of the caller's own organisation. Raises Problem not_found."""
+    found = None
+    if ids.IMPORT_ID.fullmatch(id_):
+        found = await parts.reads_pool.read(lambda conn: imports.get(conn, key.env, key.org, id_))
+    if found is None:
+        raise Problem("not_found")
+    return found
+
+
+async def receive(parts: Parts, key: ApiKey, found: Import, request: Request) -> None:
+    """All rows, as they come. Raises Problem; what was staged until then stays, and is known when it comes again."""
+    if found.operator != key.operator:
+        raise Problem("operator_mismatch")
+    charset = import_lines.charset_of(
+        header(request, b"content-type") or b"", header(request, b"content-encoding") or b""
+    )
+    if charset is None:
+        raise Problem("media_type")
+    assert parts.settings.database_url is not None  # noqa: S101  a worker is told
+    with parts.import_room.place():
+        # A connection of its own: it is held for as long as the client takes to send.
+        async with await aconnect(parts.settings.database_url, name="lostid-rows", statement_timeout=LONG) as conn:
+            await _Receiving(parts, key, found, charset, conn).run(request)
+
+
+class _Receiving:
+    """One sending of an import's rows."""
+
+    def __init__(self, parts: Parts, key: ApiKey, found: Import, charset: str, conn: AsyncConn) -> None:
+        self._parts = parts
+        self._found = found
+        self._charset = charset
+        self._conn = conn
+        self._stager = Stager(parts.keyring, parts.clock, key, found.id, now_ms())
+        self._parse: Parse | None = import_lines.ndjson_parse if charset == "ndjson" else None
+        self._rows: list[Row] = []
+        self._accepted = self._rejected = 0
+
+    async def run(self, request: Request) -> None:
+        number = self._found.number
+        if not await import_staging.begin(self._conn, number):
+            raise Problem("import_not_ready")
+        sha256, lines = hashlib.sha256(), Lines()
+        async for part in request.stream():
+            sha256.update(part)
+            await self._take(lines.feed(part))
+        await self._take(lines.end())
+        if self._parse is None:
+            raise Problem("invalid", [Fault(f"/header/{name}", "field_missing") for name in import_lines.REQUIRED])
+        await self._stage()
+        received = _keyed(self._parts, sha256.digest())
+        whole = await import_staging.finish(self._conn, number, lines.number, self._counts(), received)
+        if whole is None:
+            raise Problem("import_not_ready")
+        if not whole:
+            raise Problem("invalid", [Fault("/sha256", "sha256_differs")])
+
+    async def _take(self, found: list[tuple[int, bytes]]) -> None:
+        for at in range(0, len(found), AT_ONCE):
+            for line, raw in found[at : at + AT_ONCE]:
+                self._one(line, raw)
+            await asyncio.sleep(0)  # checks first
+            if len(self._rows) >= BATCH:
+                await self._stage()
+
+    def _one(self, line: int, raw: bytes) -> None:
+        if line == 1:
+            raw = import_lines.without_bom(self._charset, raw)
+        if self._parse is None:
+            try:
+                self._parse = import_lines.csv_parser(self._charset, raw)
+            except BadHeader as bad:
+                raise Problem("invalid", [Fault(pointer, code) for pointer, code in bad.faults]) from None
+            return
+        if not raw.strip():
+            return
+        row = self._stager.row(line, raw, self._parse)
+        if row.code is None:
+            self._accepted += 1
+        else:
+            self._rejected += 1
+        if row.code is not None or not self._found.dry_run:
+            self._rows.append(row)
+
+    async def _stage(self) -> None:
+        rows, self._rows = self._rows, []
+        if not await import_staging.stage(self._conn, self._found.number, rows, self._counts()):
+            raise Problem("import_not_ready")
+
+    def _counts(self) -> Counts:
+        return Counts(self._accepted + self._rejected, self._accepted, self._rejected)
+
+
+Act = Callable[[AsyncConn, WriteKey], Awaitable[Outcome | Denied]]
+
+
+async def release(parts: Parts, key: ApiKey, id_: str, asked: Sent[ImportAct], idempotency_key: str) -> Receipt:
+    """Answered when the release stands in the ledger; the rows come into force one chunk after the other."""
+    actor = actor_of(key)
+    return await _act(
+        parts, key, id_, asked, idempotency_key, lambda conn, write: imports.release(conn, write, id_, actor)
+    )
+
+
+async def withdraw(parts: Parts, key: ApiKey, id_: str, asked: Sent[ImportAct], idempotency_key: str) -> Receipt:
+    """The whole import, and nothing else."""
+    actor = actor_of(key)
+    return await _act(
+        parts, key, id_, asked, idempotency_key, lambda conn, write: imports.withdraw(conn, write, id_, actor)
+    )
+
+
+async def _act(parts: Parts, key: ApiKey, id_: str, asked: Sent[ImportAct], idempotency_key: str, act: Act) -> Receipt:
+    if asked.body.operator is not MISSING and asked.body.operator != key.operator:
+        raise Problem("operator_mismatch")
+    await find(parts, key, id_)
+    write = _write_key(parts, key, asked.canonical, idempotency_key)
+
+    async def answer(_: Proved) -> tuple[bytes, InForce | None]:
+        return _json({"id": id_, "state": _told(await find(parts, key, id_))}), None
+
+    async def story() -> Receipt:
+        outcome = await parts.reports_pool.write(lambda conn: act(conn, write))
+        if isinstance(outcome, Denied):
+            raise Problem(outcome.code)
+        return await prove(parts, write, id_, outcome, ACCEPTED, answer)
+
+    with parts.report_room.place():
+        return await to_its_end(story())
+
+
+def shown(clock: Clock, found: Import) -> dict[str, Any]:
+    told: dict[str, Any] = {
+        "id": found.id,
+        "state": _told(found),
+        "source": found.source,
+        "operator": found.operator,
+        "dry_run": found.dry_run,
+        "created_at": clock.text(found.created_ms),
+        "counts": {
+            "lines": found.lines,
+            "accepted": found.accepted,
+            "rejected": found.rejected,
+            "in_force": 0 if found.state == rules.WITHDRAWN else found.done - found.back,
+        },
+        "progress": _progress(found),
+    }
+    if found.release_ms is not None:
+        told["released_at"] = clock.text(found.release_ms)
+    return told
+
+
+def _progress(found: Import) -> dict[str, int]:
+    """What is being done, in rows: how many are done, of how many where that is known."""
+    if found.state in (rules.RELEASING, rules.RELEASED):
+        return {"done": found.done, "of": found.accepted}
+    if found.state in (rules.WITHDRAWING, rules.WITHDRAWN):
+        return {"done": found.back, "of": found.done}
+    return {"done": found.lines}
+
+
+def _told(found: Import) -> str:
+    if found.asked_by is not None and found.state in (rules.RELEASING, rules.RELEASED):
+        return "withdrawal_awaiting_approval"
+    return found.state
+
+
+def _keyed(parts: Parts, sha256: bytes) -> bytes:
+    return parts.keyring.fingerprint(b"import\0" + sha256)
+
+
+def _write_key(parts: Parts, key: ApiKey, canonical: bytes, idempotency_key: str) -> WriteKey:
+    return writes.write_key(parts.keyring.fingerprint_key, key.env, key.org, idempotency_key, canonical)
+
+
+def _json(told: dict[str, Any]) -> bytes:
+    return json.dumps(told, separators=(",", ":")).encode()

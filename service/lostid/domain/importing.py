@@ -1,0 +1,78 @@
+"""Imports: their states, and who may put one in force or take it back.
+
+    receiving --all rows--> received --release--> releasing --> released --withdrawal--> withdrawing --> withdrawn
+              --dry run---> checked
+
+A withdrawal may come in any state but the last two: what was released until then goes, the rest never comes.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from lostid.domain.roles import APPROVER, IMPORTER
+from lostid.domain.withdrawal import Actor, Denied
+
+RECEIVING: Final = "receiving"
+RECEIVED: Final = "received"
+CHECKED: Final = "checked"
+RELEASING: Final = "releasing"
+RELEASED: Final = "released"
+WITHDRAWING: Final = "withdrawing"
+WITHDRAWN: Final = "withdrawn"
+
+ALONE: Final = 10_000
+"""So many rows may one person put in force, or take back, alone; within a day, however many imports they come in."""
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """An import as these rules need it."""
+
+    by: Actor
+    state: str
+    rows: int
+    alone: bool
+    """Its importer released it alone."""
+    alone_today: int
+    """Rows that its importer released alone in the last 24 hours, in all imports together."""
+    asked_by: Actor | None
+    """Who asked that it be withdrawn."""
+
+
+def may_release(imported: Imported, actor: Actor) -> bool:
+    """Whether its importer does it alone, which is counted. Raises Denied."""
+    if imported.state != RECEIVED:
+        raise Denied("import_not_ready")
+    if _another(imported.by, actor):
+        return False
+    if not imported.by.same_person(actor) or imported.alone_today + imported.rows > ALONE:
+        raise Denied(_why_not(imported.by, actor))
+    return True
+
+
+def may_withdraw(imported: Imported, actor: Actor) -> bool:
+    """False: this asks for it, and another person has to agree. Raises Denied.
+
+    One person may take back what is in force for nobody, and what one person put in force alone. The rest takes two.
+    """
+    if imported.state in (WITHDRAWING, WITHDRAWN):
+        raise Denied("import_not_ready")
+    if imported.state not in (RELEASING, RELEASED):
+        return True
+    if imported.alone and (imported.by.same_person(actor) or _another(imported.by, actor)):
+        return True
+    if imported.asked_by is None:
+        return False
+    if not _another(imported.asked_by, actor):
+        raise Denied(_why_not(imported.asked_by, actor))
+    return True
+
+
+def _another(first: Actor, second: Actor) -> bool:
+    return APPROVER in second.roles and not first.same_person(second) and not first.same_station(second)
+
+
+def _why_not(first: Actor, second: Actor) -> str:
+    if APPROVER not in second.roles:
+        return "cap_reached" if IMPORTER in second.roles else "role_missing"
+    return "same_person" if first.same_person(second) else "same_station"

@@ -1,0 +1,186 @@
+"""Rows about imports, and the acts that move them: opening, release, withdrawal. Each is an entry and a row in one
+transaction; the covers themselves come and go in entries of their own (`import_jobs`)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from psycopg.types.json import Jsonb
+
+from lostid.domain import importing as rules
+from lostid.domain.importing import Imported
+from lostid.domain.withdrawal import Actor, Denied
+from lostid.ledger import entries, writes
+from lostid.ledger.entries import Draft
+from lostid.ledger.statement import AsyncConn, Statement, committing, nothing
+from lostid.ledger.withdrawing import who
+from lostid.ledger.writes import New, Outcome, WriteKey
+
+DAY_MS: Final = 24 * 3600 * 1000
+PREFIX: Final = "imp_"
+
+
+@dataclass(frozen=True, slots=True)
+class Import:
+    number: int
+    id: str
+    seq: int
+    env: str
+    org: str
+    station: str
+    operator: str
+    key_id: str
+    source: str
+    dry_run: bool
+    state: str
+    lines: int
+    accepted: int
+    rejected: int
+    done_line: int
+    done: int
+    back_line: int
+    back: int
+    created_ms: int
+    release_ms: int | None
+    alone: bool
+    asked_by: Mapping[str, Any] | None
+    alone_today: int
+
+    @property
+    def by(self) -> Actor:
+        return Actor(self.key_id, self.env, self.org, self.station, self.operator)
+
+    @property
+    def imported(self) -> Imported:
+        """The facts for the domain's rules."""
+        asked = None if self.asked_by is None else Actor(**self.asked_by)
+        return Imported(self.by, self.state, self.accepted, self.alone, self.alone_today, asked)
+
+
+@dataclass(frozen=True, slots=True)
+class NewImport:
+    id: str
+    by: Actor
+    source: str
+    dry_run: bool
+    declared: bytes | None
+    now_ms: int
+
+
+_SELECT: Final = """
+    SELECT i.number, i.id, i.seq, i.env, i.org, i.station, i.operator, i.key_id, i.source, i.dry_run, i.state,
+           i.lines, i.accepted, i.rejected, i.done_line, i.done, i.back_line, i.back, i.created_ms, i.release_ms,
+           i.alone, i.asked_by,
+           (SELECT coalesce(sum(o.accepted), 0)::bigint FROM imports o
+             WHERE o.alone AND o.env = i.env AND o.org = i.org AND o.operator = i.operator
+               AND o.release_ms > extract(epoch FROM clock_timestamp()) * 1000 - 86400000)
+      FROM imports i
+"""
+GET = Statement(
+    f"{_SELECT} WHERE i.id = %(id)s AND i.env = %(env)s AND i.org = %(org)s",
+    lambda rows: Import(*rows[0]) if rows else None,
+)
+_HOLD = Statement(
+    f"{_SELECT} WHERE i.id = %(id)s AND i.env = %(env)s AND i.org = %(org)s FOR UPDATE OF i",
+    lambda rows: Import(*rows[0]) if rows else None,
+    writes=True,
+)
+# One at a time for each organisation: two releases at once must not both find room under the limit.
+_TURN = Statement(
+    "SELECT pg_advisory_xact_lock(hashtextextended('lostid.imports.' || %(env)s || '.' || %(org)s, 0))", nothing
+)
+RUNNING = Statement(
+    f"{_SELECT} WHERE i.state IN ('releasing', 'withdrawing') ORDER BY i.number",
+    lambda rows: [Import(*row) for row in rows],
+)
+_INSERT = Statement(
+    """
+    INSERT INTO imports (id, seq, env, org, station, operator, key_id, source, dry_run, declared, created_ms)
+    VALUES (%(id)s, %(seq)s, %(env)s, %(org)s, %(station)s, %(operator)s, %(key_id)s, %(source)s, %(dry_run)s,
+            %(declared)s, %(created_ms)s)
+    """,
+    nothing,
+    writes=True,
+)
+_RELEASE = Statement(
+    """
+    UPDATE imports SET state = 'releasing', released_by = %(by)s, alone = %(alone)s,
+                       release_ms = floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint
+     WHERE number = %(number)s
+    """,
+    nothing,
+    writes=True,
+)
+_WITHDRAW = Statement(
+    "UPDATE imports SET state = 'withdrawing', withdrawn_by = %(by)s WHERE number = %(number)s", nothing, writes=True
+)
+_ASKED = Statement("UPDATE imports SET asked_by = %(by)s WHERE number = %(number)s", nothing, writes=True)
+REJECTIONS = Statement(
+    """
+    SELECT line, code, field FROM import_rows
+     WHERE import = %(number)s AND line > %(after)s AND code IS NOT NULL ORDER BY line LIMIT %(limit)s
+    """,
+    lambda rows: [(int(line), str(code), field) for line, code, field in rows],
+)
+
+
+async def get(conn: AsyncConn, env: str, org: str, id_: str) -> Import | None:
+    """None also for another organisation's or environment's import."""
+    return await GET.arun(conn, {"id": id_, "env": env, "org": org})
+
+
+async def open_(conn: AsyncConn, write: WriteKey, new: NewImport) -> Outcome:
+    async with committing(conn):
+        found = await writes.begin(conn, write)
+        if not isinstance(found, New):
+            return found
+        by = who(new.by)
+        facts = {**by, "source": new.source, "dry_run": new.dry_run}
+        appended = await entries.append(conn, Draft("import.opened", new.id, facts))
+        row = {**by, "id": new.id, "seq": appended.seq, "source": new.source, "dry_run": new.dry_run}
+        await _INSERT.arun(conn, {**row, "declared": new.declared, "created_ms": new.now_ms})
+        return await writes.use(conn, write, appended)
+
+
+async def release(conn: AsyncConn, write: WriteKey, id_: str, actor: Actor) -> Outcome | Denied:
+    """From here on the jobs put its rows in force, chunk by chunk, to the end."""
+    async with committing(conn):
+        await _TURN.arun(conn, {"env": actor.env, "org": actor.org})
+        held = await _held(conn, write, id_, actor)
+        if not isinstance(held, Import):
+            return held
+        try:
+            alone = rules.may_release(held.imported, actor)
+        except Denied as denied:
+            return denied
+        await _RELEASE.arun(conn, {"number": held.number, "alone": alone, "by": Jsonb(who(actor))})
+        facts = {**who(actor), "rows": held.accepted, "alone": alone}
+        return await writes.use(conn, write, await entries.append(conn, Draft("import.release", id_, facts)))
+
+
+async def withdraw(conn: AsyncConn, write: WriteKey, id_: str, actor: Actor) -> Outcome | Denied:
+    """Taken back, or asked for: the row says which."""
+    async with committing(conn):
+        held = await _held(conn, write, id_, actor)
+        if not isinstance(held, Import):
+            return held
+        try:
+            at_once = rules.may_withdraw(held.imported, actor)
+        except Denied as denied:
+            return denied
+        by = Jsonb(who(actor))
+        await (_WITHDRAW if at_once else _ASKED).arun(conn, {"number": held.number, "by": by})
+        kind = "import.withdrawal" if at_once else "import.withdrawal.requested"
+        facts = {**who(actor), "rows": held.accepted}
+        return await writes.use(conn, write, await entries.append(conn, Draft(kind, id_, facts)))
+
+
+async def _held(conn: AsyncConn, write: WriteKey, id_: str, actor: Actor) -> Import | Outcome | Denied:
+    """The import, locked before the head is; or what became of this write before."""
+    found = await writes.begin(conn, write)
+    if not isinstance(found, New):
+        return found
+    held = await _HOLD.arun(conn, {"id": id_, "env": actor.env, "org": actor.org})
+    return Denied("not_found") if held is None else held
