@@ -13,7 +13,8 @@ from zoneinfo import ZoneInfo
 import msgspec
 import pytest
 
-from lostid.api import checks as hot
+from lostid.api import checks
+from lostid.api import steps as hot
 from lostid.api.checks import Checks
 from lostid.api.clock import Clock
 from lostid.api.ids import Ids
@@ -132,7 +133,8 @@ async def host(tmp_path: Path) -> Host:
 def turned(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The clock of the decision: its one value, changed by hand."""
     now = [boottime_ns()]
-    monkeypatch.setattr(hot, "boottime_ns", lambda: now[0])
+    for module in (checks, hot):
+        monkeypatch.setattr(module, "boottime_ns", lambda: now[0])
     return now
 
 

@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import Iterable
 
 from lostid.api import logs, meters
-from lostid.api.checks import Checks, Confirm
+from lostid.api.checks import Checks
+from lostid.api.steps import Confirm
 from lostid.domain import status as rule
 from lostid.domain.instance import MISSING
 from lostid.filter.canary import Health, Road, Sight, look

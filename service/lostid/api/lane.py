@@ -8,8 +8,9 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, TypeAlias
 
 from lostid.api.body import LIMIT
-from lostid.api.checks import Checks, Headers, Outcome
+from lostid.api.checks import Checks
 from lostid.api.problems import Answer
+from lostid.api.steps import Headers, Outcome
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Message: TypeAlias = MutableMapping[str, Any]

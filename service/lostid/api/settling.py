@@ -30,7 +30,7 @@ async def settle_forgotten(pool: LedgerPool, meter: meters.Meters) -> None:
 
 
 async def settle_once(pool: LedgerPool) -> int:
-    """How many reports were noted. What is found unsettled is looked at again after every lease from before has ended."""
+    """How many reports were noted. What is found unsettled is noted once every lease from before has ended."""
     seen = await pool.read(reports.unsettled)
     if not seen:
         return 0
