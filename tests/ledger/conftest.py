@@ -27,6 +27,7 @@ FORGET_EVERYTHING = """
     SET session_replication_role = replica;
     DELETE FROM head; DELETE FROM entries; DELETE FROM covers; DELETE FROM reports; DELETE FROM sealed_tokens;
     DELETE FROM writes; DELETE FROM hosts; DELETE FROM api_keys; DELETE FROM lookups; DELETE FROM journal;
+    DELETE FROM withdrawals; DELETE FROM report_lines; DELETE FROM attempts;
     UPDATE meta SET key_checks = NULL;
 """
 

@@ -53,7 +53,7 @@ Name = Annotated[str, _whole(ids.NAME.pattern), AfterValidator(_no_number)]
 Purpose = Annotated[str, _one_of(PURPOSES), Field(json_schema_extra={"enum": list(PURPOSES)})]
 ReasonName = Annotated[str, _one_of(REASONS), Field(json_schema_extra={"enum": list(REASONS)})]
 # A key belongs to one operator, and any other writing of the name is somebody else: told by 403, not by its form.
-Self = Annotated[str, StringConstraints(max_length=64), AfterValidator(_no_number)]
+OwnName = Annotated[str, StringConstraints(max_length=64), AfterValidator(_no_number)]
 Grounds = Annotated[str, _one_of(GROUNDS), Field(json_schema_extra={"enum": list(GROUNDS)})]
 Evidence = Annotated[
     str, StringConstraints(min_length=1, max_length=1000), AfterValidator(_plain_text), AfterValidator(_no_number)
@@ -155,7 +155,7 @@ class AsOfRequest(Body):
 
 
 class WithdrawalRequest(Body):
-    operator: Self
+    operator: OwnName
     grounds: Grounds
     evidence: Evidence
 
@@ -163,15 +163,17 @@ class WithdrawalRequest(Body):
 class WithdrawalDecision(Body):
     """Where `report_id` or `grounds` are sent, the withdrawal must be of that report and on those grounds."""
 
-    operator: Self | MISSING = MISSING
+    operator: OwnName | MISSING = MISSING
     report_id: Annotated[str, _whole(ids.REPORT_ID.pattern)] | MISSING = MISSING
     grounds: Grounds | MISSING = MISSING
 
 
 class ImportRequest(Body):
-    """`sha256` is that of the rows as they will be sent; where it is given they must match it."""
+    """`sha256` is that of the rows as they will be sent; where it is given they must match it.
 
-    operator: Self
+    The key belongs to one operator: where the body names another, that is refused."""
+
+    operator: OwnName | MISSING = MISSING
     source: Reference
     sha256: Annotated[str, _whole("[0-9a-f]{64}")] | MISSING = MISSING
     dry_run: bool | MISSING = MISSING
@@ -180,7 +182,7 @@ class ImportRequest(Body):
 class ImportAct(Body):
     """A body may be left away."""
 
-    operator: Self | MISSING = MISSING
+    operator: OwnName | MISSING = MISSING
 
 
 class RewindRequest(Body):
@@ -188,7 +190,7 @@ class RewindRequest(Body):
 
     since: str
     dry_run: bool = True
-    operator: Self | MISSING = MISSING
+    operator: OwnName | MISSING = MISSING
     evidence: Evidence | MISSING = MISSING
 
 

@@ -59,7 +59,7 @@ async def rewind(request: Request, who: Supervisor, name: str) -> Response:
         return json.dumps(pending | _shown(parts, found), separators=(",", ":")).encode(), None
 
     with parts.report_room.place():
-        outcome = await parts.reports_pool.write(lambda conn: ledger.ask_rewind(conn, write, new))
+        outcome = withdrawing.told(await parts.reports_pool.write(lambda conn: ledger.ask_rewind(conn, write, new)))
         proving = prove(parts, write, new.new_id, outcome, withdrawing.ACCEPTED, answer)
         return answered(await to_its_end(proving), withdrawing.ACCEPTED)
 

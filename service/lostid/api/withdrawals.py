@@ -112,6 +112,6 @@ def _query(request: Request) -> tuple[str | None, int, Place]:
     state, limit, cursor = asked.get("state"), asked.get("limit", "50"), asked.get("cursor")
     if state is not None and state not in STATES:
         raise Problem("invalid", [Fault("/query/state", "value_invalid")])
-    if not limit.isascii() or not limit.isdigit() or not 1 <= int(limit[:9]) <= MAX_PAGE:
+    if not (limit.isascii() and limit.isdigit() and len(limit) <= 9 and 1 <= int(limit) <= MAX_PAGE):
         raise Problem("invalid", [Fault("/query/limit", "value_invalid")])
     return state, int(limit), place_of(cursor, "/query/cursor")

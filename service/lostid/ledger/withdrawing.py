@@ -39,6 +39,12 @@ _COUNTED = Statement(
 )
 
 
+_STANDS = Statement(
+    "SELECT EXISTS (SELECT FROM api_keys WHERE id = %(key_id)s AND revoked_seq IS NULL)",
+    lambda found: bool(found[0][0]),
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Attempt:
     """What somebody tried. The ids are those of the path, where they have the form of one."""
@@ -85,6 +91,7 @@ async def ask(conn: AsyncConn, write: WriteKey, asked: Ask, caps: Caps) -> Outco
             return found
         now_ms = await entries.hold(conn)
         try:
+            await _stands(conn, actor)
             known = None if report_id is None else await rows.reported(conn, report_id)
             if known is None:
                 raise Denied("not_found")
@@ -111,7 +118,7 @@ async def ask(conn: AsyncConn, write: WriteKey, asked: Ask, caps: Caps) -> Outco
         return await writes.use(conn, write, appended)
 
 
-async def ask_rewind(conn: AsyncConn, write: WriteKey, asked: AskRewind) -> Outcome:
+async def ask_rewind(conn: AsyncConn, write: WriteKey, asked: AskRewind) -> Outcome | Denied:
     """Put a rewind before a second supervisor."""
     actor = asked.attempt.actor
     async with committing(conn):
@@ -119,6 +126,11 @@ async def ask_rewind(conn: AsyncConn, write: WriteKey, asked: AskRewind) -> Outc
         if not isinstance(found, New):
             return found
         now_ms = await entries.hold(conn)
+        try:
+            await _stands(conn, actor)
+        except Denied as denied:
+            await _note(conn, asked.attempt, denied.code, now_ms)
+            return denied
         facts = {
             **who(actor),
             "target": asked.target,
@@ -143,6 +155,7 @@ async def decide(conn: AsyncConn, write: WriteKey, asked: Decide) -> Outcome | D
         now_ms = await entries.hold(conn)
         pending = None if id_ is None else await rows.get(conn, id_)
         try:
+            await _stands(conn, actor)
             if pending is None:
                 raise Denied("not_found")
             state = rules.may_decide(pending.asked, asked.event, actor, now_ms)
@@ -184,6 +197,12 @@ async def attempted(conn: AsyncConn, attempt: Attempt, code: str) -> None:
     async with committing(conn):
         now_ms = await entries.hold(conn)
         await _note(conn, attempt, code, now_ms)
+
+
+async def _stands(conn: AsyncConn, actor: Actor) -> None:
+    """No entry says that a key did something after the entry that ended it. Raises Denied."""
+    if not await _STANDS.arun(conn, {"key_id": actor.key_id}):
+        raise Denied("key_revoked")
 
 
 async def _note(conn: AsyncConn, attempt: Attempt, code: str, now_ms: int) -> Appended | None:
