@@ -113,6 +113,17 @@ class Host:
             return None
         return found if boottime_ns() < lease_until else None
 
+    def told(self, *keys: bytes) -> bool:
+        """The host's answer, as soon as it gives one."""
+        answers: list[bool | None] = []
+
+        def answered() -> bool:
+            answers.append(self.answers(*keys))
+            return answers[-1] is not None
+
+        until(answered)
+        return answers[-1] is True
+
     def ready(self, at_least: int = 0) -> None:
         """Wait until the host answers, and holds this entry."""
         until(lambda: self.leased() and (self.at() or Position(-1, b"")).seq >= at_least)

@@ -67,7 +67,7 @@ async def test_every_step(host: Host, conn: Conn, pool: LedgerPool) -> None:
     host.start()
     stop.set()
     await writer
-    until(lambda: host.answers(*reported) is True)
+    assert host.told(*reported)
     until(lambda: len(hosts.sample(conn)) == 1)
 
 
@@ -101,4 +101,4 @@ def test_torn_position(host: Host, conn: Conn) -> None:
         host.page().position()
     host.start()
     host.ready(last.seq)
-    assert host.answers(*(key.to_bytes(16, "big") for key in range(3))) is True
+    assert host.told(*(key.to_bytes(16, "big") for key in range(3)))

@@ -19,10 +19,10 @@ def test_follows(host: Host, conn: Conn) -> None:
     host.start()
     host.ready(1)
     key, other = b"k" * 16, b"o" * 16
-    assert host.answers(key) is False
+    assert not host.told(key)
     placed = report(conn, key, other)
     host.ready(placed.seq)
-    assert host.answers(key, other) is True
+    assert host.told(key, other)
     at = host.at()
     assert at is not None
     assert (at.seq, at.hash) == (placed.seq, placed.hash)
@@ -63,7 +63,7 @@ def test_second_refused(host: Host) -> None:
     assert host.start().wait(10) == 1
     host.replica = first
     assert first.poll() is None
-    assert host.leased()
+    until(host.leased)
 
 
 async def test_fence(host: Host, conn: Conn, pool: LedgerPool) -> None:
@@ -98,7 +98,7 @@ async def test_stopped(host: Host, conn: Conn, pool: LedgerPool) -> None:
         await fence_wait.wait(pool, following.seq, following.hash)
     host.signal(signal.SIGCONT)
     host.ready(placed.seq)
-    assert host.answers(key) is True
+    assert host.told(key)
     assert [row.inc == before for row in hosts.sample(conn)] == [False]
 
 
@@ -115,7 +115,7 @@ def test_other_host_evicts(host: Host, conn: Conn, tmp_path: Path, keyring: Keyr
         assert len(hosts.sample(conn)) == 2
         other.kill()
         until(lambda: len(hosts.sample(conn)) == 1)
-        assert host.leased()
+        until(host.leased)
 
 
 def test_connection_lost(host: Host, conn: Conn) -> None:
@@ -156,8 +156,8 @@ def test_lost_tail(host: Host, conn: Conn) -> None:
     until(lambda: (at := host.at()) is not None and at.hash == placed.hash)
     host.ready(placed.seq)
     assert host.page().gen() > gen
-    assert host.answers(b"n" * 16) is True
-    assert host.answers(b"l" * 16) is False
+    assert host.told(b"n" * 16)
+    assert not host.told(b"l" * 16)
     assert len(hosts.sample(conn)) == 1
 
 

@@ -203,6 +203,8 @@ class Replica:
         if now - self._checked_ns < CHECK_EVERY_NS:
             return
         self._checked_ns = now
+        if self.lease.phase is Phase.LOADING:
+            return  # another filter is on its way; what is wrong with the old one is known
         self.host.note()
         if not self.host.sound():
             log.error("a canary is missing from the filter: loading anew")
