@@ -5,8 +5,10 @@ import contextlib
 import http.client
 import json
 import os
+import random
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -29,13 +31,23 @@ def environment(**settings: str) -> dict[str, str]:
     return kept | {f"LOSTID_{name.upper()}": value for name, value in settings.items()}
 
 
+def free_port() -> int:
+    """Below those that connections go out from: a client that tries a port with no listener may else meet itself there,
+    and hold it."""
+    while True:
+        port = random.randrange(15_000, 30_000)
+        with socket.socket() as s, contextlib.suppress(OSError):
+            s.bind(("127.0.0.1", port))
+            return port
+
+
 class Server:
     """A server on a free port with a data directory of its own, which is removed when this ends."""
 
     def __init__(self, workers: int = 2, **settings: str) -> None:
         self.directory = Path(tempfile.mkdtemp(prefix="lostid-serve-"))
         self.environment = environment(data_dir=str(self.directory / "data"), workers=str(workers), **settings)
-        self.port = 0
+        self.port = free_port()
         self.url = ""
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -44,7 +56,7 @@ class Server:
         return Settings(data_dir=self.directory / "data")
 
     def start(self) -> Self:
-        """Returns once the URL is printed. The port stays the same from the first start on."""
+        """Returns once the URL is printed. The port is the same at every start."""
         argv = [sys.executable, "-m", "lostid", "serve", "--port", str(self.port), "--json"]
         with (self.directory / "stderr").open("ab") as stderr:
             self.process = subprocess.Popen(
@@ -52,9 +64,8 @@ class Server:
             )
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
-        assert line, self.said
+        assert b'"url"' in line, (line, self.said)
         self.url = json.loads(line)["url"]
-        self.port = int(self.url.rpartition(":")[2])
         return self
 
     @property

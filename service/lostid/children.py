@@ -36,7 +36,7 @@ def run_child(argv: list[str]) -> None:
     parser.add_argument("--gate", type=int)
     asked, _ = parser.parse_known_args(argv)  # the rest is the role's own affair
 
-    # What is loaded stays. Looking through it for garbage meanwhile is a third of a worker's start, and later a cost too.
+    # What is loaded stays. Looking through it for garbage is a third of a worker's start, and a cost ever after.
     gc.disable()
     module, name = ROLES[asked.role].split(":")
     run: Role = getattr(importlib.import_module(module), name)

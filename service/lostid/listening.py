@@ -10,7 +10,7 @@ class CannotListen(Exception):
     """Somebody has the port, or it is not ours to take."""
 
 
-def listen(host: str, port: int, seconds: float = 1.0) -> socket.socket:
+def listen(host: str, port: int, seconds: float = 2.0) -> socket.socket:
     """The listening socket, made once, inherited by workers. Those of a server just killed may hold it for a moment."""
     until = time.monotonic() + seconds
     family, kind, proto, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[
