@@ -10,8 +10,8 @@ import pytest
 
 from lostid.api.texts import TABLE
 from lostid.ledger.statement import AsyncConn
-from tests.api.serving import Key, Served
-from tests.api.withdrawing import Town, a_town, approve, ask
+from tests.api.serving import Key, Served, report_of
+from tests.api.withdrawing import Town, a_town, approve, ask, once
 
 Cheat = Callable[[Town, str, str], httpx.Response]
 """(the town, the report, a pending withdrawal of it) -> what the cheat was told."""
@@ -160,3 +160,37 @@ def test_cheat(town: Town, cheat: Cheat) -> None:
     assert line.facts["org"] == town.org
     assert line.intact()
     assert not line.effects
+
+
+def test_races(town: Town) -> None:
+    """An approval and a new report at once: whichever comes first, the card is refused in the end."""
+    second = town.person("second-officer", "reporter")
+    for _ in range(4):
+        card = town.card()
+        pending = town.asked(town.report(card))
+        body = report_of(card, "second-officer", reason="stolen")
+
+        def again(body: dict[str, object] = body) -> int:
+            return second.post("/v1/reports", json=body, headers=once()).status_code
+
+        with ThreadPoolExecutor(2) as pool:
+            approved, reported = pool.submit(approve, town.approver, pending), pool.submit(again)
+        assert reported.result() == 201
+        assert approved.result().json().get("code", "approved") in ("approved", "withdrawal_overtaken")
+        assert town.status(card) == "reported"
+
+
+def test_revoked_meanwhile(town: Town) -> None:
+    """Six approve at once while the requester's key ends: one counts or none, and none after the key's end."""
+    card = town.card()
+    asker = town.person("asker", "reporter")
+    pending = ask(asker, town.report(card), operator="asker").json()["id"]
+    approvers = [town.person(f"approver-{n}", "approver") for n in range(6)]
+    with ThreadPoolExecutor(7) as pool:
+        answers = [pool.submit(approve, client, pending) for client in approvers]
+        pool.submit(town.revoke, "asker").result()
+    good = [answer.result().json() for answer in answers if answer.result().status_code == 200]
+    (ended,) = [e for e in town.lines("key.revoked") if e.id == town.people["asker"][0].id]
+    assert len(good) <= 1
+    assert all(answer["seq"] < ended.seq for answer in good)
+    assert town.status(card) == ("clear" if good else "reported")

@@ -10,7 +10,7 @@ from lostid.commands.keys import fenced
 from lostid.ledger import entries, people
 from lostid.ledger.people import Ended
 from lostid.ledger.statement import AsyncConn
-from tests.api.serving import Key, Served
+from tests.api.serving import Key, Served, check_of
 from tests.api.withdrawing import Town, a_town, approve
 
 _towns = itertools.count(1)
@@ -53,6 +53,19 @@ def test_station(town: Town) -> None:
     for _ in range(4):  # both workers
         assert [code(client) for client in (*here, *there)] == ["key_revoked"] * 2 + ["in"] * 2
     assert end(town, "revoke_station", "east") == []
+
+
+def test_gate(town: Town) -> None:
+    """Checks are refused as well, on the connection that asked before, by whichever worker holds it."""
+    gates = [town.person(f"gate-{n}", "checker", operator="desk-1", station="north") for n in range(4)]
+    body = check_of(town.card())
+
+    def codes() -> list[str]:
+        return [str(gate.post("/v1/checks", json=body).json().get("code", "in")) for gate in gates]
+
+    assert codes() == ["in"] * 4
+    assert len(end(town, "revoke_station", "north")) == 4
+    assert codes() == ["key_revoked"] * 4
 
 
 def test_operator(town: Town) -> None:
