@@ -1,5 +1,6 @@
 """The page: what is believed of it, by whom, and in which order."""
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -138,3 +139,9 @@ def test_machine() -> None:
     assert store_order_is_kept()
     assert boot_id() == boot_id()
     assert len(boot_id()) == 16
+
+
+def test_clock() -> None:
+    """Leases are counted on CLOCK_BOOTTIME: not on the wall, which is set, and not on a clock that sleeps."""
+    before = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+    assert before <= boottime_ns() <= time.clock_gettime_ns(time.CLOCK_BOOTTIME)
