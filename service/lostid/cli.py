@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from lostid.commands import api, demo, doctor, keys, people, serve, trust, version, withdrawals
+from lostid.commands import api, demo, doctor, importing, keys, people, serve, trust, version, withdrawals
 from lostid.commands.telling import Failed, show_error
 
 app = typer.Typer(
@@ -22,6 +22,8 @@ app.command()(api.check)
 app.command()(api.report)
 app.command()(withdrawals.withdraw)
 app.command()(withdrawals.approve)
+app.command("import")(importing.import_)
+app.add_typer(importing.registry, name="registry")
 app.add_typer(trust.log, name="log")
 app.add_typer(trust.receipt, name="receipt")
 app.command()(doctor.doctor)

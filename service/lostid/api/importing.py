@@ -42,7 +42,7 @@ LONG: Final = "10min"
 
 async def open_(parts: Parts, key: ApiKey, asked: Sent[ImportRequest], idempotency_key: str) -> Receipt:
     body = asked.body
-    if body.operator != key.operator:
+    if body.operator is not MISSING and body.operator != key.operator:
         raise Problem("operator_mismatch")
     write = _write_key(parts, key, asked.canonical, idempotency_key)
     declared = None if body.sha256 is MISSING else _keyed(parts, bytes.fromhex(body.sha256))

@@ -4,6 +4,7 @@ import os
 import sys
 import time
 import uuid
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -121,29 +122,51 @@ def _variable(name: str) -> str | None:
     return dotenv_values(".env").get(name) or None
 
 
-def post(path: str, body: dict[str, Any], idempotency_key: str | None = None) -> dict[str, Any]:
-    """The answer. Raises Failed, whose exit code is the contract's."""
+def client(more: Mapping[str, str] | None = None, timeout: float = TIMEOUT_S) -> "httpx.Client":
+    """Of the API, with the key of the environment."""
     import httpx
 
     key = _variable("LOSTID_KEY")
     if key is None:
         raise Failed("key_missing", "set LOSTID_KEY to an API key (`lostid keys create` makes one)", Exit.USAGE)
-    headers = {"Authorization": f"Bearer {key}", "Accept-Language": os.environ.get("LANG", "en")[:2]}
-    if idempotency_key is not None:
-        headers["Idempotency-Key"] = idempotency_key
+    language = os.environ.get("LANG", "en")[:2]
+    headers = {"Authorization": f"Bearer {key}", "Accept-Language": language, **(more or {})}
+    return httpx.Client(base_url=_variable("LOSTID_URL") or DEFAULT_URL, headers=headers, timeout=timeout)
+
+
+def get(path: str) -> dict[str, Any]:
+    """The answer. Raises Failed."""
+    import httpx
+
+    with client() as api:
+        try:
+            response = api.get(path)
+        except httpx.HTTPError as e:
+            raise Failed("unreachable", f"no answer from {api.base_url}: {e}", Exit.NO_ANSWER) from None
+    if not response.is_success:
+        raise refused(response)
+    answer: dict[str, Any] = response.json()
+    return answer
+
+
+def post(path: str, body: dict[str, Any], idempotency_key: str | None = None) -> dict[str, Any]:
+    """The answer. Raises Failed, whose exit code is the contract's."""
+    import httpx
+
+    headers = {} if idempotency_key is None else {"Idempotency-Key": idempotency_key}
     until = time.monotonic() + TRIES_S
-    with httpx.Client(base_url=_variable("LOSTID_URL") or DEFAULT_URL, headers=headers, timeout=TIMEOUT_S) as client:
+    with client(headers) as api:
         while True:
             failed = None
             try:
-                response = client.post(path, json=body)
+                response = api.post(path, json=body)
             except httpx.HTTPError as e:
-                failed = Failed("unreachable", f"no answer from {client.base_url}: {e}", Exit.NO_ANSWER)
+                failed = Failed("unreachable", f"no answer from {api.base_url}: {e}", Exit.NO_ANSWER)
             else:
                 if response.is_success:
                     answer: dict[str, Any] = response.json()
                     return answer
-                failed = _refused(response)
+                failed = refused(response)
             # A write that was perhaps done is asked again as itself; anything else is the caller's to repeat.
             again = idempotency_key is not None and failed.exit_code is Exit.NO_ANSWER and failed.code != "rate_limited"
             if not again or time.monotonic() >= until:
@@ -156,7 +179,7 @@ def post(path: str, body: dict[str, Any], idempotency_key: str | None = None) ->
             time.sleep(0.3)
 
 
-def _refused(response: "httpx.Response") -> Failed:
+def refused(response: "httpx.Response") -> Failed:
     """A problem document in words (RFC 9457)."""
     try:
         problem = response.json()
