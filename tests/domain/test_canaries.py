@@ -1,6 +1,5 @@
 """The canary documents are documents like any other, save that nobody can touch them."""
 
-from dataclasses import replace
 from datetime import date
 
 from lostid.domain.canaries import CANARIES, canary_keys
@@ -13,7 +12,7 @@ KEYRING = Keyring(outer=b"o" * 32, pepper=b"p" * 32, sealing=b"s" * 32)
 def test_canonical() -> None:
     """Each is the canonical form of itself."""
     for canary in CANARIES:
-        assert replace(canonicalise(canary.type, canary.number, None, date(2026, 1, 1)), birth=None) == canary
+        assert canonicalise(canary.type, canary.number, None, date(2026, 1, 1))._replace(birth=None) == canary
 
 
 def test_apart() -> None:

@@ -168,7 +168,7 @@ def _new_card(
             raise Refusal("instance_not_applicable", f"/replaced_by/{name}")
     pointer = f"/replaced_by/{field}"
     try:
-        new = instance_of({field: replaced_by.get(field)}, replace(canonical, issue_no=None), today)
+        new = instance_of({field: replaced_by.get(field)}, canonical._replace(issue_no=None), today)
     except Refusal as refusal:
         raise Refusal(refusal.code, pointer) from None
     if new.serial is not None:

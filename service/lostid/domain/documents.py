@@ -24,7 +24,7 @@ class DocumentType:
     name: str
     instance: InstanceField | None
     """The field that tells one card from another; None where the number alone names the card."""
-    fields: tuple[str, ...]
+    fields: frozenset[str]
     """The instance fields that a document of this type may carry."""
 
     @property
@@ -37,14 +37,14 @@ TYPES: Final[Mapping[str, DocumentType]] = MappingProxyType(
     {
         row.name: row
         for row in (
-            DocumentType(RESIDENT_ID, "valid_from", ("valid_from", "valid_until")),
-            DocumentType(RESIDENCE_PERMIT, "valid_from", ("valid_from",)),
-            DocumentType(FOREIGN_PERMANENT_RESIDENT, "valid_from", ("valid_from",)),
-            DocumentType(DRIVING_LICENCE, "card_serial", ("card_serial",)),
-            DocumentType(HK_MACAU_PERMIT, "issue_no", ("issue_no",)),
-            DocumentType(TAIWAN_PERMIT, "issue_no", ("issue_no",)),
-            DocumentType(CN_PASSPORT, None, ()),
-            DocumentType(ICAO_PASSPORT, None, ()),
+            DocumentType(RESIDENT_ID, "valid_from", frozenset(("valid_from", "valid_until"))),
+            DocumentType(RESIDENCE_PERMIT, "valid_from", frozenset(("valid_from",))),
+            DocumentType(FOREIGN_PERMANENT_RESIDENT, "valid_from", frozenset(("valid_from",))),
+            DocumentType(DRIVING_LICENCE, "card_serial", frozenset(("card_serial",))),
+            DocumentType(HK_MACAU_PERMIT, "issue_no", frozenset(("issue_no",))),
+            DocumentType(TAIWAN_PERMIT, "issue_no", frozenset(("issue_no",))),
+            DocumentType(CN_PASSPORT, None, frozenset()),
+            DocumentType(ICAO_PASSPORT, None, frozenset()),
         )
     }
 )

@@ -8,9 +8,9 @@ So the clamp joins no two cards that exist, and where it errs it covers more, ne
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from datetime import date
-from typing import Final
+from functools import lru_cache
+from typing import Final, NamedTuple
 
 from lostid.domain.canonical import Canonical, plain
 from lostid.domain.documents import TYPES
@@ -22,10 +22,12 @@ _DAY_ZERO: Final = date(1980, 1, 1).toordinal()
 LAST_DAY: Final = 0xFFFF
 _FIELDS: Final = ("valid_from", "valid_until", "issue_no", "card_serial")
 _LONG_TERM: Final = "long-term"
+_DATE_LENGTH: Final = 10
 _DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}").fullmatch
 _SERIAL_LENGTH: Final = 13
 _SERIAL_WRITING_LIMIT: Final = 64
 _ISSUE_NUMBERS: Final = range(100)
+_FOREIGN: Final = {row.name: frozenset(_FIELDS) - row.fields for row in TYPES.values()}
 
 
 def day_number(day: date) -> int:
@@ -38,8 +40,7 @@ def day_of(number: int) -> date:
     return date.fromordinal(_DAY_ZERO + number)
 
 
-@dataclass(frozen=True, slots=True)
-class Instance:
+class Instance(NamedTuple):
     """One card, by the one thing that tells it from the others of its number. Nothing set: the instance is missing."""
 
     days: tuple[int, ...] = ()
@@ -57,7 +58,7 @@ class Instance:
         """The instance as records under `key` know it: a serial is compared by its keyed tag."""
         if self.serial is None:
             return self
-        return replace(self, serial_tag=serial_tag(tag_key, key, self.serial))
+        return self._replace(serial_tag=serial_tag(tag_key, key, self.serial))
 
 
 MISSING: Final = Instance()
@@ -69,9 +70,10 @@ def instance_of(fields: Mapping[str, object], canonical: Canonical, today: date)
     A field of another type is refused before any value is looked at.
     """
     row = TYPES[canonical.type]
-    for name in _FIELDS:
-        if name not in row.fields and fields.get(name) is not None:
-            raise Refusal("instance_not_applicable", f"/{name}")
+    if not _FOREIGN[row.name].isdisjoint(fields):
+        for name in _FIELDS:
+            if name not in row.fields and fields.get(name) is not None:
+                raise Refusal("instance_not_applicable", f"/{name}")
     get = fields.get
     if row.instance == "valid_from":
         return _by_day(get("valid_from"), get("valid_until"), canonical, today)
@@ -123,10 +125,19 @@ def _by_day(valid_from: object, valid_until: object, canonical: Canonical, today
 
 
 def _date(written: object, field: str) -> date:
+    day = _day(written) if isinstance(written, str) and len(written) == _DATE_LENGTH else None
+    if day is None:
+        raise _invalid(field)
+    return day
+
+
+@lru_cache(maxsize=32_768)
+def _day(written: str) -> date | None:
+    """The same days come again and again: ninety years of them are remembered."""
     # fromisoformat takes week dates and dates without hyphens too; the contract does not.
-    if isinstance(written, str) and _DATE(written):
-        try:
-            return date.fromisoformat(written)
-        except ValueError:
-            pass
-    raise _invalid(field)
+    if _DATE(written) is None:
+        return None
+    try:
+        return date.fromisoformat(written)
+    except ValueError:
+        return None
