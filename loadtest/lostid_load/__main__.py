@@ -142,6 +142,7 @@ def _as_json(result: results.Result, broken: list[str]) -> dict[str, Any]:
         "statuses": result.statuses,
         "seconds": [dataclasses.asdict(second) for second in result.seconds],
         "wrong": result.wrong,
+        "steps": [{**dataclasses.asdict(step), "sustained": step.sustained} for step in result.steps],
         "bottleneck": result.bottleneck,
         "thresholds_broken": broken,
     }
@@ -160,6 +161,8 @@ def _show(result: results.Result, broken: list[str], console: Console, out: Path
         f"{figures['refused']:.0f} refused, {figures['failed'] + figures['unfinished']:.0f} failed; "
         f"page: {out / (result.scenario.name + '.html')}"
     )
+    if result.scenario.ladder:
+        console.print(f"highest rate that was sustained: {figures['sustained']:,.0f} checks/s")
     for line in [result.bottleneck, *result.wrong, *(f"not kept: {text}" for text in broken)]:
         if line:
             console.print(line)

@@ -28,6 +28,7 @@ from lostid_load.wire import Connection, request
 _GRACE_S = 5.0
 _LOOK_S = 0.01
 _MOST_WAITING = 200_000
+LATE_US = 100_000  # an answer later than this from its intended start is one that a queue of guests would feel
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,7 @@ class Second:
     answered: int = 0
     refused: int = 0
     failed: int = 0
+    late: int = 0
     worst_us: int = 0
 
 
@@ -237,6 +239,7 @@ class Driver:
                 second.failed += 1
             return
         second.answered += 1
+        second.late += latency > LATE_US
         outcome.documents += len(due.holders)
         reply = json.loads(body)
         items = [reply] if self._scenario.batch == 1 else reply["results"]
@@ -264,7 +267,7 @@ class Driver:
         while at < self._start + self._scenario.seconds:
             at += self._rng.expovariate(1.0 / gap)
             await asyncio.sleep(max(0.0, at - time.monotonic()))
-            holder = self._population.fresh()
+            holder = self._population.to_report()
             body = {"document": holder.document, "reason": "stolen", "effective_at": "2020-01-01"}
             began = time.monotonic()
             self.outcome.truth.asking(holder.number, began)

@@ -42,6 +42,7 @@ def render(result: Result, broken: Sequence[str]) -> str:
         _figure(f"{wrong}", "wrong answers", "bad" if wrong else "good"),
         _figure(f"{figures['checks']:,.0f}", "checks answered"),
         _figure(f"{figures['checks_rate']:,.0f}/s", "checks per second"),
+        *([_figure(f"{figures['sustained']:,.0f}/s", "highest rate sustained")] if scenario.ladder else []),
         _figure(f"{figures['p50']:.2f} ms", "p50"),
         _figure(f"{figures['p99']:.2f} ms", "p99"),
         _figure(f"{figures['p99.9']:.2f} ms", "p99.9"),
@@ -62,6 +63,8 @@ def render(result: Result, broken: Sequence[str]) -> str:
         "<h2>Percentiles</h2>",
         _table(result),
     ]
+    if scenario.ladder:
+        parts += ["<h2>Steps</h2>", _step_table(result)]
     body = "\n".join(parts)
     title = html.escape(f"lostid load test: {scenario.name}")
     return f"""<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title>
@@ -123,6 +126,15 @@ def _table(result: Result) -> str:
         most, count = histogram.get_max_value() / 1000.0, histogram.get_total_count()
         lines.append(f"<tr><td>{label}</td>{cells}<td>{most:.2f}</td><td>{count:,}</td></tr>")
     return f"<table><tr><th>milliseconds</th>{head}</tr>{''.join(lines)}</table>"
+
+
+def _step_table(result: Result) -> str:
+    rows = "".join(
+        f"<tr><td>{step.rate:,.0f}/s</td><td>{step.sent:,}</td><td>{step.in_time:,}</td>"
+        f"<td>{'sustained' if step.sustained else 'not sustained'}</td></tr>"
+        for step in result.steps
+    )
+    return f"<table><tr><th>rate</th><th>requests</th><th>answered in 100 ms</th><th></th></tr>{rows}</table>"
 
 
 def _series(values: Sequence[float], top: float, kind: str) -> str:

@@ -45,19 +45,28 @@ class Population:
     """The holders of one driver process. Processes of one run never share a number."""
 
     _SHARE = 2_000_000
+    # Each kind has its own numbers, whatever the scenario: a server that was loaded before, by another scenario or by
+    # this one, knows nothing of a card that nobody is to have reported.
+    _REPORTED, _REPLACED, _TO_REPORT = 1_500_000, 1_600_000, 1_700_000
 
     def __init__(self, process: int, reported: int, replaced: int, rng: random.Random) -> None:
         first = process * self._SHARE
-        self._next = first + reported + replaced
+        self._next = first
+        self._next_report = first + self._TO_REPORT
         self._rng = rng
-        self.reported = [Holder(number_of(first + i), "reported") for i in range(reported)]
-        self.replaced = [Holder(number_of(first + reported + i), "replaced") for i in range(replaced)]
+        self.reported = [Holder(number_of(first + self._REPORTED + i), "reported") for i in range(reported)]
+        self.replaced = [Holder(number_of(first + self._REPLACED + i), "replaced") for i in range(replaced)]
         self.no_instance = [Holder(holder.number, "no_instance") for holder in self.reported]
 
     def fresh(self) -> Holder:
         """A holder nobody has asked about before in this run."""
         self._next += 1
         return Holder(number_of(self._next), "unreported")
+
+    def to_report(self) -> Holder:
+        """A holder who loses the card during the run."""
+        self._next_report += 1
+        return Holder(number_of(self._next_report), "unreported")
 
     def pick(self, mix: dict[str, float]) -> Holder:
         """A holder by the mix."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,6 +17,21 @@ _MOST_US = 120_000_000
 _PERCENTILES = (50.0, 90.0, 99.0, 99.9, 99.99)
 _LAG_LIMIT_MS = 20.0
 _CPU_LIMIT = 0.85
+_KEPT = 0.99  # of a step's requests, answered and in time, for its rate to count as sustained
+
+
+@dataclass(frozen=True, slots=True)
+class StepResult:
+    """One step of the scenario, in documents per second."""
+
+    rate: float
+    sent: int
+    in_time: int
+
+    @property
+    def sustained(self) -> bool:
+        """Whether the server kept up: nearly everything answered, and soon."""
+        return self.sent > 0 and self.in_time >= _KEPT * self.sent
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +46,7 @@ class Result:
     reports: Any
     wrong: list[str]
     bottleneck: str | None
+    steps: list[StepResult]
 
 
 def add_up(scenario: Scenario, outcomes: Sequence[Outcome], elapsed: float) -> Result:
@@ -39,6 +56,7 @@ def add_up(scenario: Scenario, outcomes: Sequence[Outcome], elapsed: float) -> R
     for outcome in outcomes:
         statuses.update(outcome.statuses)
     seconds = _seconds(outcomes)
+    steps = _steps(scenario, seconds)
     truths = [outcome.truth for outcome in outcomes]
     answered = sum(second.answered for second in seconds)
     figures: dict[str, float] = {
@@ -50,6 +68,7 @@ def add_up(scenario: Scenario, outcomes: Sequence[Outcome], elapsed: float) -> R
         "unfinished": float(sum(outcome.unfinished for outcome in outcomes)),
         "rate": answered / elapsed,
         "checks_rate": sum(outcome.documents for outcome in outcomes) / elapsed,
+        "sustained": _sustained(steps),
         "wrong": float(sum(truth.wrong for truth in truths)),
         "stale": float(sum(truth.stale for truth in truths)),
         "phantom": float(sum(truth.phantom for truth in truths)),
@@ -60,7 +79,25 @@ def add_up(scenario: Scenario, outcomes: Sequence[Outcome], elapsed: float) -> R
         **_percentiles("receipt_p", reports),
     }
     examples = [example for truth in truths for example in truth.examples][:10]
-    return Result(scenario, figures, dict(statuses), seconds, checks, reports, examples, _bottleneck(figures))
+    return Result(scenario, figures, dict(statuses), seconds, checks, reports, examples, _bottleneck(figures), steps)
+
+
+def _steps(scenario: Scenario, seconds: Sequence[Second]) -> list[StepResult]:
+    """Each step from the seconds whose middle lies in it."""
+    steps, start = [], 0.0
+    for step in scenario.steps:
+        end = start + step.seconds
+        own = [second for at, second in enumerate(seconds) if start <= at + 0.5 < end]
+        in_time = sum(second.answered - second.late for second in own)
+        steps.append(StepResult(max(step.from_rate, step.to_rate), sum(second.sent for second in own), in_time))
+        start = end
+    return steps
+
+
+def _sustained(steps: Sequence[StepResult]) -> float:
+    """The highest rate that was kept up, as were all before it: what comes after an overload suffers from it."""
+    kept = itertools.takewhile(lambda step: step.sustained, steps)
+    return max((step.rate for step in kept), default=0.0)
 
 
 def _bottleneck(figures: dict[str, float]) -> str | None:
@@ -99,5 +136,6 @@ def _seconds(outcomes: Sequence[Outcome]) -> list[Second]:
             into.answered += second.answered
             into.refused += second.refused
             into.failed += second.failed
+            into.late += second.late
             into.worst_us = max(into.worst_us, second.worst_us)
     return merged

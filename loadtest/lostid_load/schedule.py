@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Iterator, Sequence
 
@@ -15,13 +16,11 @@ def arrivals(steps: Sequence[Step], share: float, rng: random.Random) -> Iterato
     """
     start = 0.0
     for step in steps:
-        at = start
-        end = start + step.seconds
-        while True:
-            done = (at - start) / step.seconds
-            rate = (step.from_rate + (step.to_rate - step.from_rate) * done) * share
-            at += rng.expovariate(rate)
-            if at >= end:
-                break
-            yield at
-        start = end
+        # Unit arrivals, put where the expected count reaches them: exact for a rising rate too, however low it begins.
+        slope = (step.to_rate - step.from_rate) / step.seconds
+        expected = (step.from_rate + step.to_rate) / 2 * step.seconds
+        count = rng.expovariate(share)
+        while count < expected:
+            yield start + 2 * count / (step.from_rate + math.sqrt(step.from_rate**2 + 2 * slope * count))
+            count += rng.expovariate(share)
+        start += step.seconds
