@@ -11,16 +11,13 @@ import json
 import os
 import sqlite3
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from lostid_client.errors import LostidError, NoAnswer, Refused
 from lostid_client.models import Answer, read_answer
-
-if TYPE_CHECKING:
-    from lostid_client.client import Client
 
 KEY_BYTES = 32
 MOST_ROWS = 100_000
@@ -44,6 +41,21 @@ class Recheck:
     id: int
     request: Mapping[str, Any]
     answer: Answer
+
+
+class Asks(Protocol):
+    """As much of `Client` as a recheck needs."""
+
+    def ask_many(
+        self,
+        documents: Sequence[Mapping[str, Any]],
+        *,
+        operator: str,
+        purpose: str,
+        references: Sequence[str | None] | None = None,
+    ) -> list[Answer]:
+        """See `Client.ask_many`."""
+        ...
 
 
 class RecheckQueue:
@@ -92,7 +104,7 @@ class RecheckQueue:
             row = self._db.execute("INSERT INTO recheck (sealed) VALUES (?) RETURNING id", (sealed,)).fetchone()
         return int(row[0])
 
-    def recheck(self, client: Client, on_hit: Callable[[Recheck], None]) -> int:
+    def recheck(self, client: Asks, on_hit: Callable[[Recheck], None]) -> int:
         """Make up for what waits, oldest first, and return how many were made up for.
 
         ``on_hit`` is called for every answer that is not clear, a refused number included, before its row is deleted.
@@ -141,7 +153,7 @@ def _groups(rows: list[tuple[int, dict[str, Any]]]) -> list[list[tuple[int, dict
     return list(groups.values())
 
 
-def _ask(client: Client, group: list[tuple[int, dict[str, Any]]]) -> list[Recheck]:
+def _ask(client: Asks, group: list[tuple[int, dict[str, Any]]]) -> list[Recheck]:
     first = group[0][1]
     documents = [request["document"] for _, request in group]
     try:
@@ -154,7 +166,7 @@ def _ask(client: Client, group: list[tuple[int, dict[str, Any]]]) -> list[Rechec
     except Refused as refused:
         if refused.status == 422:
             # One malformed request must not hold up the others for ever: it is an adverse answer of its own.
-            answers = [read_answer({"error": {"code": refused.code}}, client.session.clock()) for _ in group]
+            answers = [read_answer({"error": {"code": refused.code}}, 0.0) for _ in group]
         else:
             raise NoAnswer(refused.code) from refused
     return [Recheck(row_id, request, answer) for (row_id, request), answer in zip(group, answers, strict=True)]
