@@ -59,6 +59,8 @@ class Importer:
     def act(self, id_: str, what: str) -> tuple[int, str]:
         """(status, state or code)."""
         status, told = self.ask("POST", f"/v1/imports/{id_}/{what}")
+        if "errors" in told:
+            return status, told["errors"][0]["code"]
         return status, told.get("state") or told["code"]
 
     def shown(self, id_: str) -> Any:

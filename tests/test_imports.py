@@ -100,7 +100,7 @@ def test_dry_run(importer: Importer, server: Server) -> None:
         assert (shown["state"], shown["counts"]["accepted"], shown["counts"]["rejected"]) == ("checked", 20, 1)
     kept = "SELECT count(*) FROM import_rows r JOIN imports i ON i.number = r.import WHERE i.id = %s"
     assert query(server, kept, id_) == [(1,)]
-    assert importer.act(id_, "release") == (409, "import_not_ready")
+    assert importer.act(id_, "release") == (422, "import_not_ready")
 
 
 def test_sent_again(importer: Importer) -> None:
@@ -124,7 +124,7 @@ def test_hash(importer: Importer) -> None:
     id_ = importer.open(sha256="0" * 64)
     status, refused = importer.send(id_, f"{HEADER}\n{rows_of(numbers(1, seed=25))}")
     assert (status, refused["errors"]) == (422, [{"pointer": "/sha256", "code": "sha256_differs"}])
-    assert importer.act(id_, "release") == (409, "import_not_ready")
+    assert importer.act(id_, "release") == (422, "import_not_ready")
 
 
 def test_header(importer: Importer) -> None:
@@ -149,7 +149,7 @@ def test_withdrawal(importer: Importer) -> None:
     assert importer.act(id_, "withdrawal")[0] == 202
     importer.wait(id_, "withdrawn")
     assert (importer.status(reported), importer.status(imported)) == ("reported", "clear")
-    assert importer.act(id_, "release") == (409, "import_not_ready")
+    assert importer.act(id_, "release") == (422, "import_not_ready")
     assert importer.shown(id_)["counts"]["in_force"] == 0
 
 

@@ -33,6 +33,7 @@ from lostid.ledger.writes import InForce, Outcome, WriteKey
 
 OPENED: Final = 201
 ACCEPTED: Final = 202
+NOT_READY: Final = "import_not_ready"
 # So many rows are read without a pause: about two milliseconds, in which this worker's checks wait.
 AT_ONCE: Final = 64
 BATCH: Final = 4_000
@@ -102,7 +103,7 @@ class _Receiving:
     async def run(self, request: Request) -> None:
         number = self._found.number
         if not await import_staging.begin(self._conn, number):
-            raise Problem("import_not_ready")
+            raise _not_ready()
         sha256, lines = hashlib.sha256(), Lines()
         async for part in request.stream():
             sha256.update(part)
@@ -114,7 +115,7 @@ class _Receiving:
         received = _keyed(self._parts, sha256.digest())
         whole = await import_staging.finish(self._conn, number, lines.number, self._counts(), received)
         if whole is None:
-            raise Problem("import_not_ready")
+            raise _not_ready()
         if not whole:
             raise Problem("invalid", [Fault("/sha256", "sha256_differs")])
 
@@ -148,7 +149,7 @@ class _Receiving:
     async def _stage(self) -> None:
         rows, self._rows = self._rows, []
         if not await import_staging.stage(self._conn, self._found.number, rows, self._counts()):
-            raise Problem("import_not_ready")
+            raise _not_ready()
 
     def _counts(self) -> Counts:
         return Counts(self._accepted + self._rejected, self._accepted, self._rejected)
@@ -185,7 +186,7 @@ async def _act(parts: Parts, key: ApiKey, id_: str, asked: Sent[ImportAct], idem
     async def story() -> Receipt:
         outcome = await parts.reports_pool.write(lambda conn: act(conn, write))
         if isinstance(outcome, Denied):
-            raise Problem(outcome.code)
+            raise _not_ready() if outcome.code == NOT_READY else Problem(outcome.code)
         return await prove(parts, write, id_, outcome, ACCEPTED, answer)
 
     with parts.report_room.place():
@@ -226,6 +227,11 @@ def _told(found: Import) -> str:
     if found.asked_by is not None and found.state in (rules.RELEASING, rules.RELEASED):
         return "withdrawal_awaiting_approval"
     return found.state
+
+
+def _not_ready() -> Problem:
+    """Too early or too late for this; or its rows are being sent right now."""
+    return Problem("invalid", [Fault("/state", NOT_READY)])
 
 
 def _keyed(parts: Parts, sha256: bytes) -> bytes:

@@ -138,7 +138,7 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
         "Import",
         "importer",
         success=202,
-        problems=(401, 403, 404, 409, 415, 422, 503),
+        problems=(401, 403, 404, 415, 422, 503),
         streams=("text/csv; charset=utf-8", "text/csv; charset=gb18030", "application/x-ndjson"),
     ),
     ("get", "/v1/imports/{import_id}"): Operation(

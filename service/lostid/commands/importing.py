@@ -129,12 +129,16 @@ def _send(file: Path, media: str, id_: str, progress: "Progress") -> dict[str, A
             failed = refused(response)
         finally:
             progress.remove_task(task)
-        # The connection of a broken sending may still be held for a moment: then it is 409.
-        if not left or (failed.exit_code is not Exit.NO_ANSWER and failed.code != "import_not_ready"):
+        # The connection of a broken sending may still be held for a moment.
+        if not left or (failed.exit_code is not Exit.NO_ANSWER and not _busy(failed)):
             raise failed
         note("the sending broke; it is sent again, and every line counts once")
         time.sleep(1.0)
     raise AssertionError("unreachable")
+
+
+def _busy(failed: Failed) -> bool:
+    return any(fault.get("code") == "import_not_ready" for fault in failed.more.get("errors", ()))
 
 
 def _follow(id_: str, progress: "Progress") -> dict[str, Any]:
