@@ -77,7 +77,9 @@ def list_(as_json: Json = False) -> None:
     from rich.table import Table
 
     columns = ("id", "env", "org", "roles", "station", "operator", "rate", "state")
-    shown = Table(*columns)
+    shown = Table()
+    for name in columns:
+        shown.add_column(name, no_wrap=name == "id", min_width=36 if name == "id" else None, overflow="fold")
     for key in keys:
         shown.add_row(*(" ".join(v) if isinstance(v, list) else str(v or "") for v in (key[name] for name in columns)))
     Console().print(shown)
