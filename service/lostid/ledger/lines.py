@@ -29,8 +29,8 @@ COPY: Final = """
     COPY journal (at, item, seq, doc_key, id, key_id, org, operator, purpose, status, reference)
     FROM STDIN (FORMAT binary)
 """
-_HEADER: Final = b"PGCOPY\n\xff\r\n\0" + bytes(8)  # signature, flags, length of the header's extension
-_TRAILER: Final = b"\xff\xff"
+HEADER: Final = b"PGCOPY\n\xff\r\n\0" + bytes(8)  # signature, flags, length of the header's extension
+TRAILER: Final = b"\xff\xff"
 _NULL: Final = b"\xff\xff\xff\xff"
 _EPOCH_2000_MS: Final = 946_684_800_000
 # The number of fields, then at (microseconds since 2000), item, seq: each with its length before it.
@@ -39,7 +39,8 @@ _LENGTH: Final = Struct("!i").pack
 
 
 def packed(lines: Iterable[Line]) -> bytes:
-    parts = [_HEADER]
+    """What stands between header and trailer."""
+    parts: list[bytes] = []
     for at_ms, id_, item, doc_key, key_id, org, operator, purpose, reference, status, seq in lines:
         key = _NULL if doc_key is None else _LENGTH(len(doc_key)) + doc_key
         id_bytes = id_.encode()
@@ -55,7 +56,6 @@ def packed(lines: Iterable[Line]) -> bytes:
             _text(status),
             _NULL if reference is None else _plain(reference),
         )
-    parts.append(_TRAILER)
     return b"".join(parts)
 
 
