@@ -19,13 +19,16 @@ _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper); margin: 2.5rem auto;
        max-width: 920px; padding: 0 1.25rem; }
 h1 { font-size: 1.6rem; margin: 0; } h2 { font-size: 1.1rem; margin: 2.2rem 0 .6rem; } p { color: var(--soft); }
-.figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(120px, 1fr)); gap: .9rem; margin: 1.6rem 0; }
-.figure { border-top: 3px solid var(--rule); padding-top: .5rem; } .figure b { font-size: 1.45rem; display: block;
-       font-variant-numeric: tabular-nums; } .figure span { color: var(--soft); font-size: .85rem; }
+.figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(96px, 1fr)); gap: .9rem; margin: 1.6rem 0; }
+.figure { border-top: 3px solid var(--rule); padding-top: .5rem; } .figure b { font-size: 1.25rem; display: block;
+       white-space: nowrap; font-variant-numeric: tabular-nums; }
+.figure span { color: var(--soft); font-size: .85rem; }
 .good { border-color: var(--green); } .bad { border-color: var(--red); } .bad b { color: var(--red); }
 .note { border-left: 4px solid var(--amber); padding: .4rem .9rem; color: var(--ink); }
 svg { width: 100%; height: auto; } svg text { fill: var(--soft); font-size: 12px; } .axis { stroke: var(--rule); }
-.line { fill: none; stroke: var(--blue); stroke-width: 2; } .second { stroke: var(--amber); }
+.line { fill: none; stroke: var(--blue); stroke-width: 2; }
+.second { stroke: var(--amber); stroke-dasharray: 3 5; }
+.key { color: var(--blue); } .key-second { color: var(--amber); }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; } td, th { padding: .25rem 1.2rem .25rem 0;
        text-align: right; border-bottom: 1px solid var(--rule); } th:first-child, td:first-child { text-align: left; }
 """
@@ -57,6 +60,7 @@ def render(result: Result, broken: Sequence[str]) -> str:
         "<h2>Latency by percentile, from the intended start</h2>",
         _percentile_plot(result),
         "<h2>Requests per second</h2>",
+        '<p><span class="key">answered</span>, <span class="key-second">as scheduled (dashed)</span></p>',
         _throughput_plot(result),
         "<h2>Worst latency of each second</h2>",
         _worst_plot(result),
@@ -102,7 +106,7 @@ def _throughput_plot(result: Result) -> str:
     answered = [float(second.answered) for second in result.seconds]
     top = max([*sent, *answered, 1.0]) * 1.15
     return _svg(
-        _grid(top, "") + _series(sent, top, "line second") + _series(answered, top, "line"),
+        _grid(top, "") + _seconds(len(sent)) + _series(answered, top, "line") + _series(sent, top, "line second"),
         "requests per second: answered, and as scheduled",
     )
 
@@ -110,7 +114,9 @@ def _throughput_plot(result: Result) -> str:
 def _worst_plot(result: Result) -> str:
     worst = [second.worst_us / 1000.0 for second in result.seconds]
     top = max([*worst, 0.001]) * 1.15
-    return _svg(_grid(top, " ms") + _series(worst, top, "line"), "worst latency of each second in ms")
+    return _svg(
+        _grid(top, " ms") + _seconds(len(worst)) + _series(worst, top, "line"), "worst latency of each second in ms"
+    )
 
 
 def _table(result: Result) -> str:
@@ -141,6 +147,16 @@ def _series(values: Sequence[float], top: float, kind: str) -> str:
     last = max(1, len(values) - 1)
     points = " ".join(f"{_x(i, last):.1f},{_y(value, top):.1f}" for i, value in enumerate(values))
     return f'<polyline class="{kind}" points="{points}"/>'
+
+
+def _seconds(count: int) -> str:
+    """The seconds of the run along the bottom."""
+    last = max(1, count - 1)
+    step = max(1, round(_round_step(last / 8)))
+    return "".join(
+        f'<text x="{_x(at, last):.0f}" y="{_HEIGHT - 12}" text-anchor="middle">{at} s</text>'
+        for at in range(0, last + 1, step)
+    )
 
 
 def _grid(top: float, unit: str) -> str:
@@ -174,7 +190,7 @@ def _nines(percentile: float) -> float:
 
 
 def _x(value: float, last: float) -> float:
-    return _LEFT + (value / last) * (_WIDTH - _LEFT - 24)
+    return _LEFT + (value / last) * (_WIDTH - _LEFT - 34)
 
 
 def _y(value: float, top: float) -> float:
