@@ -11,6 +11,7 @@ from psycopg import sql
 
 from tests.importing import HEADER, NEW, OLD, Importer, numbers, people_at, query, rows_of
 from tests.serving import Server, told
+from tests.waiting import wait_for
 
 
 @pytest.fixture(scope="module")
@@ -117,6 +118,17 @@ def test_sent_again(importer: Importer) -> None:
     rows[10] = rows[10].replace("lost", "stolen")
     assert importer.send(id_, "".join(rows))[1]["counts"]["accepted"] == 99
     assert importer.rejections(id_) == [(11, "line_differs")]
+
+
+def test_broken_off(importer: Importer) -> None:
+    """A sender that vanishes in the middle of a line: nothing can be released, and the whole file counts once."""
+    rows = f"{HEADER}\n{rows_of(numbers(9_000, seed=31))}".encode()
+    id_ = importer.open()
+    importer.break_off(id_, rows[: 2 * len(rows) // 3])
+    wait_for(lambda: importer.shown(id_)["counts"]["accepted"] > 0, 20, "staged")
+    assert importer.act(id_, "release") == (422, "import_not_ready")
+    wait_for(lambda: importer.send(id_, rows)[0] == 202, 20, "received")
+    assert importer.shown(id_)["counts"] == {"lines": 9_000, "accepted": 9_000, "rejected": 0, "in_force": 0}
 
 
 def test_hash(importer: Importer) -> None:
