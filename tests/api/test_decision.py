@@ -18,7 +18,7 @@ from lostid.api import steps as hot
 from lostid.api.checks import Checks
 from lostid.api.clock import Clock
 from lostid.api.ids import Ids
-from lostid.api.meters import KIND_CHECK, Meters
+from lostid.api.meters import CHECK_TIME, Meters
 from lostid.api.problems import Answer
 from lostid.domain.canonical import Canonical
 from lostid.domain.covers import Cover, CoverKind
@@ -36,6 +36,7 @@ from lostid.guard.rates import Rates
 from lostid.ledger.apikeys import ApiKey, KeyTable
 from lostid.ledger.errors import LedgerDown
 from lostid.ledger.journal import JournalWriter
+from lostid.ledger.lines import Line
 from lostid.registry.lookup import Found, FreshnessUnproven, Source
 from tests.api.serving import check_of, person
 
@@ -144,7 +145,7 @@ async def test_clear_at_once(host: Host) -> None:
     assert isinstance(outcome, Answer)
     assert msgspec.json.decode(outcome.body)["status"] == "clear"
     assert host.journal.waiting == 1
-    assert host.meters.slots[KIND_CHECK] == 1
+    assert sum(host.meters.slots[CHECK_TIME.start : CHECK_TIME.sum]) == 1
 
 
 async def test_positive_is_confirmed(host: Host) -> None:
@@ -314,6 +315,7 @@ async def test_journal(host: Host) -> None:
     body["checks"].append({"document": {"type": "cn.x", "number": "1"}, "reference": "r-9"})
     await host.check(msgspec.json.encode(body), batch=True)
     lines = list(host.journal._queue)
+    assert {len(line) for line in lines} == {len(Line._fields)}
     assert [line.status for line in lines] == ["reported", "length", "reported", "reported", "type_unknown"]
     assert [line.item for line in lines] == [0, 0, 0, 1, 2]
     assert [line.doc_key is None for line in lines] == [False, True, False, False, True]

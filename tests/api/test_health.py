@@ -40,7 +40,7 @@ def test_metrics(server: Served, desk: httpx.Client) -> None:
         after = counters(client)
     for name, more in (
         ('lostid_checks_total{status="clear"}', 7),
-        ('lostid_requests_total{kind="check"}', 7),
+        ('lostid_requests_total{kind="control"}', 1),
         ("lostid_check_seconds_count", 7),
         ('lostid_problems_total{code="media_type"}', 1),
     ):

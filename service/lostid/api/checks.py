@@ -54,7 +54,7 @@ class Checks(Steps):
                 document, instance = self._read(asked.document, as_of)
                 scenario = sandbox.scenario_of(document) if key.env == _TEST else None
             except Refusal as refusal:
-                id_ = self._ids.new("chk_", as_of)
+                id_ = self._ids.check()
                 self._note(as_of, id_, 0, None, key, asked, asked.reference, refusal.code, slots[_SEQ])
                 raise invalid(refusal) from None
             limits = self._allow(key, asked.operator, asked.purpose, 1)
@@ -93,10 +93,9 @@ class Checks(Steps):
     ) -> Answer:
         """The clock; and after it nothing but writing the answer down. `aged_ms`: only the sandbox's."""
         fresh_ms = self._prove(ask.until_ns)
-        id_ = self._ids.new("chk_", ask.as_of_ms)
+        id_ = self._ids.check()
         proof = None if ask.at is None else self.signer.check(ask, asked, id_, document, status)
         self._note(ask.as_of_ms, id_, 0, document_key, ask.key, asked, asked.reference, status, ask.seq)
-        self._count[meters.KIND_CHECK] += 1
         if aged_ms:
             ask, fresh_ms = ask._replace(as_of_ms=ask.as_of_ms - aged_ms), 0
         return self._answer(ask, single_json(id_, ask, self._clock, fresh_ms, status, document, because, proof))
@@ -165,7 +164,7 @@ class Checks(Steps):
     async def _items(self, ask: Ask, asked: wire.Batch, view: FilterView, head: Head) -> Answer:
         try:
             contains = view.current()  # one generation for all: it holds whatever L vouches for, and loses nothing
-            id_, env, as_of, purpose = self._ids.new("chk_", ask.as_of_ms), ask.key.env, ask.as_of_ms, ask.purpose
+            id_, env, as_of, purpose = self._ids.check(), ask.key.env, ask.as_of_ms, ask.purpose
             texts: list[str] = []
             told: list[tuple[bytes | None, str]] = []
             open_: list[tuple[int, bytes, Canonical, Instance]] = []

@@ -58,6 +58,9 @@ class Edge:
             if status == 0:
                 await answer_with(render(unforeseen(), request_id, zh=state["zh"]), note_start)
                 state["code"] = unforeseen().code
+        parts = getattr(scope["app"].state, "parts", None) if "app" in scope else None
+        if parts is not None:
+            parts.meters.add(meters.KIND_CONTROL)
         _log(scope, state, status, time.perf_counter_ns() - began)
 
 

@@ -33,6 +33,10 @@ class Ids:
         self._at = at + 20
         return self._block[at : at + 20]
 
+    def check(self) -> str:
+        """Of a check: nobody sorts them."""
+        return "chk_" + self._chance()
+
     def new(self, prefix: str, now_ms: int) -> str:
         return f"{prefix}{now_ms:012x}{self._chance()}"
 

@@ -1,7 +1,7 @@
 """Counters of this host's workers, in one mapped file: each worker adds to a row of its own, a scrape adds up the rows.
 
 A row is taken with a lock that ends with its process; who comes after goes on counting in it, so counters never fall.
-An increment is one load and one store of an aligned word, without a call: `slots[KIND_CHECK] += 1`."""
+An increment is one load and one store of an aligned word, without a call: `slots[KIND_BATCH] += 1`."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ _row = _Layout()
 CHECKS = _row.series("lostid_checks", "Documents checked, by status", "status", STATUSES)
 PROBLEMS = _row.series("lostid_problems", "Problems answered, by code", "code", tuple(TABLE))
 REPORTS = _row.series("lostid_reports", "Reports that went into force here, by reason", "reason", tuple(REASONS))
-KINDS = _row.series("lostid_requests", "Requests, by kind", "kind", ("check", "batch", "control"))
+KINDS = _row.series("lostid_requests", "Requests beside single checks, by kind", "kind", ("batch", "control"))
 EXACT = _row.series("lostid_exact_lookups", "Documents that the filter could not clear", "kind", ("check", "batch"))
 CANARY = _row.series("lostid_canary_rounds", "Rounds of the canaries", "outcome", ("seen", "unproven", "missed"))
 ERRORS = _row.series("lostid_errors", "Unexpected errors, logged each", "where", ("check", "control", "task"))
@@ -95,7 +95,7 @@ STATUS_WORD = dict(zip(STATUSES, CHECKS.words, strict=True))
 REFUSED = STATUS_WORD["refused"]
 CODE_WORD = dict(zip(PROBLEMS.values, PROBLEMS.words, strict=True))
 REASON_WORD = dict(zip(REPORTS.values, REPORTS.words, strict=True))
-KIND_CHECK, KIND_BATCH, KIND_CONTROL = KINDS.words
+KIND_BATCH, KIND_CONTROL = KINDS.words
 EXACT_CHECK, EXACT_BATCH = EXACT.words
 CANARY_SEEN, CANARY_UNPROVEN, CANARY_MISSED = CANARY.words
 ERROR_CHECK, ERROR_CONTROL, ERROR_TASK = ERRORS.words

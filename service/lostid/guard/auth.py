@@ -13,6 +13,7 @@ from lostid.ledger.apikeys import ApiKey, KeyTable
 
 SCHEME = b"bearer "
 LONGEST_SECRET = 256
+REMEMBERED = 1_024
 _NEVER = KeyTable(-1, {})
 
 Load = Callable[[], Awaitable[KeyTable]]
@@ -33,6 +34,7 @@ class KeyCache:
         self._load = load
         self._sandbox = sandbox
         self._table = _NEVER
+        self._admitted: dict[bytes, ApiKey] = {}  # by the header itself, for as long as the table is the same
         self._loading: asyncio.Task[None] | None = None
         self.seq = -1
 
@@ -45,6 +47,10 @@ class KeyCache:
 
     def find(self, authorization: bytes | None) -> ApiKey:
         """The key that an Authorization header presents. Raises Refused."""
+        known = self._admitted.get(authorization) if authorization else None
+        return self._found(authorization) if known is None else known
+
+    def _found(self, authorization: bytes | None) -> ApiKey:
         if not authorization or authorization[:7].lower() != SCHEME:
             raise Refused("key_missing")
         secret = authorization[7:].strip()
@@ -55,6 +61,9 @@ class KeyCache:
             raise Refused("key_unknown")
         if key.revoked_seq is not None:
             raise Refused("key_revoked")
+        if len(self._admitted) >= REMEMBERED:
+            self._admitted.clear()
+        self._admitted[authorization] = key
         return key
 
     async def refresh(self, at_least: int) -> bool:
@@ -84,6 +93,7 @@ class KeyCache:
             table = await self._load()
             if table.seq >= self.seq:
                 self._table = table
+                self._admitted = {}
                 self.seq = table.seq
         finally:
             self._loading = None
