@@ -154,6 +154,35 @@ def test_body_in_parts(server: Served, checker: Key) -> None:
         assert b'"status":"clear"' in answer(connection)
 
 
+def test_trailer(server: Served, checker: Key) -> None:
+    """What comes after the body is no header: it changes nobody's name."""
+    allowed = (f"Authorization: Bearer {checker.secret}", "Content-Type: application/json")
+    raw = chunked("/v1/checks", json.dumps(check_of(resident())).encode(), *allowed)
+    with connected(server) as connection:
+        connection.sendall(raw[:-2] + b"Authorization: Bearer nobody\r\nRequest-Id: trailing-1\r\n\r\n")
+        got = answer(connection)
+        assert b'"status":"clear"' in got
+        assert b"trailing-1" not in got
+
+
+def test_named_twice(server: Served, checker: Key) -> None:
+    """Of two keys the last counts, whichever way a request goes."""
+    keys = [f"Authorization: Bearer {key}" for key in (checker.secret, "nobody")]
+    with connected(server) as connection:
+        for path in ("/v1/checks", "/v1/reports", "/v1/reports/search"):
+            connection.sendall(request(path, b"{}", *keys, "Content-Type: application/json"))
+            assert b"key_unknown" in answer(connection)
+
+
+@pytest.mark.parametrize("path", ["/v1/checks", "/v1/checks/batch"])
+@pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE", "OPTIONS", "TRACE"])
+def test_only_post(server: Served, method: str, path: str) -> None:
+    """Every other method is told which one there is."""
+    with server.client() as client:
+        response = client.request(method, path)
+    assert (response.status_code, response.headers["allow"]) == (405, "POST")
+
+
 def test_large_head(server: Served) -> None:
     """A head that no honest client sends is refused while it comes."""
     with connected(server) as connection:

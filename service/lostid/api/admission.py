@@ -116,4 +116,5 @@ async def _read(request: Request) -> bytes:
 
 
 def header(request: Request, name: bytes) -> bytes | None:
-    return next((value for found, value in request.scope["headers"] if found == name), None)
+    """Of several the last, as on the way of the checks."""
+    return dict(request.scope["headers"]).get(name)

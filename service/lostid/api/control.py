@@ -8,6 +8,8 @@ from lostid.api import as_of, edge, health, imports, log, reports, rewinding, sc
 from lostid.api.lane import PATHS
 from lostid.api.problems import Problem
 
+_NOT_POST = ("GET", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
+
 
 def control_plane() -> FastAPI:
     """The routes, and how they refuse. What they work with is put into `state.parts` by the lifespan."""
@@ -22,7 +24,7 @@ def control_plane() -> FastAPI:
     app.include_router(imports.router)
     app.include_router(scenarios.router)
     for path in PATHS:  # POST never comes here: the lane answers it
-        app.add_api_route(path, _only_post, methods=["GET", "HEAD", "PUT", "PATCH", "DELETE"], include_in_schema=False)
+        app.add_api_route(path, _only_post, methods=[*_NOT_POST], include_in_schema=False)
     return app
 
 

@@ -41,7 +41,8 @@ class Stage(Enum):
     BETWEEN = "between"
 
 
-_DEADLINES = {Stage.HEAD: HEAD_S, Stage.BODY: BODY_S, Stage.STREAM: BODY_S, Stage.BETWEEN: IDLE_S}
+_HEAD, _BODY, _STREAM, _BETWEEN = Stage  # a member read from its class costs more than a dictionary's look-up
+_DEADLINES = {_HEAD: HEAD_S, _BODY: BODY_S, _STREAM: BODY_S, _BETWEEN: IDLE_S}
 
 
 class _Pending:
@@ -60,8 +61,9 @@ class FastLane(HttpToolsProtocol):
 
     lane: ClassVar[Lane]
     sweeper: ClassVar[Sweeper]
+    starts: ClassVar[Starts]
 
-    _stage = Stage.HEAD
+    _stage = _HEAD
     _since = 0.0
     _head_size = 0
     _chunk = 0
@@ -76,9 +78,9 @@ class FastLane(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         self._chunk = len(data)
-        began_before = self._stage is Stage.HEAD
+        began_before = self._stage is _HEAD
         super().data_received(data)
-        if self._stage is Stage.HEAD and began_before:
+        if self._stage is _HEAD and began_before:
             self._head_size += self._chunk
             if self._head_size > HEAD_LIMIT:
                 self._refuse_head()
@@ -92,10 +94,12 @@ class FastLane(HttpToolsProtocol):
         self.expect_100_continue = False
         self._length = None
         self._head_size = 0
-        self._stage = Stage.HEAD
+        self._stage = _HEAD
         self._since = self.loop.time()
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        if self._stage is not _HEAD:
+            return  # RFC 9110 section 6.5.1: a trailer is no header; who asks was settled before the body
         name = name.lower()
         if name == b"content-length":
             self._length = value
@@ -107,14 +111,14 @@ class FastLane(HttpToolsProtocol):
         if self._chunk > HEAD_LIMIT and sum(len(name) + len(value) for name, value in self.headers) > HEAD_LIMIT:
             self._refuse_head()
             return
-        self._stage = Stage.BODY
+        self._stage = _BODY
         decide = self.lane.decide_for(self.url)
         if decide is not None and self._is_ordinary():
             self._decide = decide
             self._body = b""
             return
         if self.parser.get_method() == b"PUT" and self.url.endswith(b"/rows"):
-            self._stage = Stage.STREAM
+            self._stage = _STREAM
         url, headers, expects = self.url, self.headers, self.expect_100_continue
         super().on_message_begin()
         self.url, self.expect_100_continue = url, expects
@@ -125,13 +129,13 @@ class FastLane(HttpToolsProtocol):
         if self._decide is not None:
             self._body = self._body + body if self._body else body
             return
-        if self._stage is Stage.STREAM:
+        if self._stage is _STREAM:
             self._since = self.loop.time()
         if self.cycle is not None:  # None: the head was refused
             super().on_body(body)
 
     def on_message_complete(self) -> None:
-        self._stage = Stage.BETWEEN
+        self._stage = _BETWEEN
         decide, self._decide = self._decide, None
         if decide is None:
             if self.cycle is not None:
@@ -181,15 +185,10 @@ class FastLane(HttpToolsProtocol):
 
     def _write(self, answer: Answer, *, keep_alive: bool) -> None:
         """As uvicorn writes it: status line, its own headers (the date), ours; and the body in the same segment."""
-        parts = [STATUS_LINE[answer.status]]
-        for name, value in self.server_state.default_headers:
-            parts += (name, b": ", value, b"\r\n")
-        for name, value in answer.headers:
-            parts += (name, b": ", value, b"\r\n")
-        if not keep_alive:
-            parts.append(b"connection: close\r\n")
-        parts += (b"\r\n", answer.body)
-        self.transport.write(b"".join(parts))
+        ours = b"".join([b"%b: %b\r\n" % header for header in answer.headers])
+        close = b"" if keep_alive else b"connection: close\r\n"
+        start = self.starts.of(answer.status, self.server_state.default_headers)
+        self.transport.write(b"%b%b%b\r\n%b" % (start, ours, close, answer.body))
         if not keep_alive:
             self.transport.close()
 
@@ -203,10 +202,26 @@ class FastLane(HttpToolsProtocol):
 
     def overdue(self, now: float) -> bool:
         """Whether the connection has used up its time. While *we* owe an answer it is not the client's time."""
-        if self._stage is Stage.BETWEEN and self._answering():
+        if self._stage is _BETWEEN and self._answering():
             self._since = now
             return False
         return now - self._since > _DEADLINES[self._stage]
+
+
+class Starts:
+    """How answers begin: the status line and uvicorn's own headers, which it makes anew (the date) once a second."""
+
+    def __init__(self) -> None:
+        self._headers: list[tuple[bytes, bytes]] = []
+        self._made: dict[int, bytes] = {}
+
+    def of(self, status: int, headers: list[tuple[bytes, bytes]]) -> bytes:
+        if headers is not self._headers:
+            self._headers, self._made = headers, {}
+        start = self._made.get(status)
+        if start is None:
+            start = self._made[status] = STATUS_LINE[status] + b"".join([b"%b: %b\r\n" % own for own in headers])
+        return start
 
 
 class Sweeper:
@@ -235,4 +250,4 @@ class Sweeper:
 
 def protocol_for(lane: Lane) -> type[FastLane]:
     """The protocol class for `uvicorn.Config(http=...)` whose connections use this lane."""
-    return type("BoundFastLane", (FastLane,), {"lane": lane, "sweeper": Sweeper()})
+    return type("BoundFastLane", (FastLane,), {"lane": lane, "sweeper": Sweeper(), "starts": Starts()})
