@@ -65,6 +65,7 @@ def test_search_by_case(counter: httpx.Client) -> None:
         ({"limit": 201}, ("/limit", "value_invalid")),
         ({"cursor": "%%"}, ("/cursor", "value_invalid")),
         ({"cursor": "AAAA"}, ("/cursor", "value_invalid")),
+        ({"cursor": "MS4A"}, ("/cursor", "value_invalid")),  # "1.", and a byte that the ledger cannot hold
         ({"recorded_since": "monday"}, ("/recorded_since", "value_invalid")),
         ({"recorded_since": "2026-11-20"}, ("/recorded_since", "value_invalid")),
     ],
@@ -74,6 +75,13 @@ def test_bad_search(counter: httpx.Client, change: dict[str, object], fault: tup
     search = {"operator": "officer-1", "case_number": "C-77", **change}
     (told,) = counter.post("/v1/reports/search", json=search).json()["errors"]
     assert (told["pointer"], told["code"]) == fault
+
+
+def test_bad_page(server: Served) -> None:
+    """A page of no lines is no page."""
+    with server.client(server.key("police", "importer", station="s", operator="o")) as importer:
+        response = importer.get(f"/v1/imports/imp_{'0' * 32}/rejections?limit=0")
+    assert response.json()["errors"] == [{"pointer": "/query/limit", "code": "value_invalid"}]
 
 
 def test_history(counter: httpx.Client) -> None:

@@ -91,9 +91,9 @@ def _answered(receipt: Receipt, status: int) -> Response:
 def _page(request: Request) -> tuple[int, int]:
     """(after which line, how many)."""
     found = []
-    for name, default, most in (("cursor", 0, 1 << 62), ("limit", 200, MAX_REJECTIONS)):
+    for name, default, least, most in (("cursor", 0, 0, 1 << 62), ("limit", 200, 1, MAX_REJECTIONS)):
         text = request.query_params.get(name, str(default))
-        if not (text.isascii() and text.isdigit() and len(text) < 19 and int(text) <= most):
+        if not (text.isascii() and text.isdigit() and len(text) <= 19 and least <= int(text) <= most):
             raise Problem("invalid", [Fault(f"/query/{name}", "value_invalid")])
         found.append(int(text))
-    return found[0], max(found[1], 1)
+    return found[0], found[1]

@@ -149,6 +149,6 @@ def place_of(cursor: Any, pointer: str = "/cursor") -> Place:
         place = Place(int(seq), id_)
     except (ValueError, binascii.Error):
         raise Problem("invalid", [Fault(pointer, "value_invalid")]) from None
-    if not 0 <= place.seq < 1 << 63:
+    if not 0 <= place.seq < 1 << 63 or "\0" in id_:  # what the ledger's types cannot hold
         raise Problem("invalid", [Fault(pointer, "value_invalid")])
     return place
