@@ -57,6 +57,7 @@ def test_version(run: Run) -> None:
         ("check", "cn.resident-id"),
         ("keys", "create", "--org", "o"),
         ("keys", "create", "--org", "O", "--role", "checker"),
+        ("keys", "create", "--org", "x440524188001010014", "--role", "checker"),
         ("keys", "create", "--org", "o", "--role", "king"),
         ("keys", "create", "--org", "o", "--role", "reporter"),
         ("keys", "create", "--org", "o", "--role", "checker", "--purpose", "fun"),
@@ -108,6 +109,25 @@ def test_unreachable(run: Run) -> None:
     done = run("check", "cn.passport", "E12345678", "--json", url="http://127.0.0.1:1", key="lid_live_x")
     assert (done.code, done.told["error"]["code"]) == (3, "unreachable")
     assert "E12345678" not in done.out + done.err
+
+
+@pytest.mark.parametrize("key", ["lid_live_x\n", "lid_live_\u00e9"])
+def test_no_such_key(run: Run, key: str) -> None:
+    """What cannot be a key is not sent, and not shown."""
+    done = run("check", "cn.passport", "E12345678", "--json", key=key, url="http://127.0.0.1:1")
+    assert (done.code, done.told["error"]["code"]) == (2, "key_unknown")
+    assert "lid_live_" not in done.out + done.err
+
+
+def test_no_such_url(run: Run) -> None:
+    """Neither is an address that is none asked."""
+    done = run("check", "cn.passport", "E12345678", "--json", key="lid_live_x", url="http://[::1")
+    assert (done.code, done.told["error"]["code"]) == (2, "usage")
+
+
+def test_no_text(run: Run) -> None:
+    """Bytes that are no text go as a character that no number holds."""
+    assert run("check", "cn.passport", "E1234\udcff678", "--json", key="lid_live_x", url="http://127.0.0.1:1").code == 3
 
 
 def test_dotenv(run: Run, tmp_path: Path) -> None:

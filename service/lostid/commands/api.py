@@ -110,7 +110,8 @@ def _given(**fields: Any) -> dict[str, Any]:
 
 def _number(number: str) -> str:
     """From standard input its first line: arguments show in `ps` and in the shell's history."""
-    return sys.stdin.readline().rstrip("\r\n") if number == "-" else number
+    text = sys.stdin.readline().rstrip("\r\n") if number == "-" else number
+    return text.encode("utf-8", "replace").decode()  # bytes that are no text become "?", which no number holds
 
 
 def _variable(name: str) -> str | None:
@@ -129,9 +130,15 @@ def client(more: Mapping[str, str] | None = None, timeout: float = TIMEOUT_S) ->
     key = _variable("LOSTID_KEY")
     if key is None:
         raise Failed("key_missing", "set LOSTID_KEY to an API key (`lostid keys create` makes one)", Exit.USAGE)
+    if not (key.isascii() and key.isprintable()):  # the HTTP library would show it in its error
+        raise Failed("key_unknown", "LOSTID_KEY holds what no API key holds: a line's end, a letter with an accent",
+                     Exit.USAGE)  # fmt: skip
     language = os.environ.get("LANG", "en")[:2]
     headers = {"Authorization": f"Bearer {key}", "Accept-Language": language, **(more or {})}
-    return httpx.Client(base_url=_variable("LOSTID_URL") or DEFAULT_URL, headers=headers, timeout=timeout)
+    try:
+        return httpx.Client(base_url=_variable("LOSTID_URL") or DEFAULT_URL, headers=headers, timeout=timeout)
+    except httpx.InvalidURL as e:
+        raise Failed("usage", f"LOSTID_URL: {e}", Exit.USAGE) from None
 
 
 def get(path: str) -> dict[str, Any]:

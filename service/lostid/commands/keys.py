@@ -170,8 +170,12 @@ def _told(key: "ApiKey") -> dict[str, Any]:
 
 
 def named(option: str, value: str) -> str:
+    from lostid.api.ids import reads_as_number
+
     if _NAME.fullmatch(value) is None:
         raise _usage(f"{option}: 1 to 64 of a-z 0-9 . _ -, beginning with a letter or digit")
+    if reads_as_number(value):
+        raise _usage(f"{option}: reads as a document number")
     return value
 
 
