@@ -115,13 +115,19 @@ def _by_day(valid_from: object, valid_until: object, canonical: Canonical, today
             raise _invalid("valid_from")
         if end is not None and end <= start:
             raise _invalid("valid_until")
-        return Instance(days=(day_number(start),))
+        return _issued_on(start)
     if end is None or canonical.birth is None:
         return MISSING
     starts = issue_days(end, canonical.birth, today)
     if not starts:
         raise _invalid("valid_until")
     return Instance(days=tuple(sorted({day_number(start) for start in starts})))
+
+
+@lru_cache(maxsize=32_768)
+def _issued_on(day: date) -> Instance:
+    """Instances are immutable, and the same days come again and again."""
+    return Instance(days=(day_number(day),))
 
 
 def _date(written: object, field: str) -> date:
