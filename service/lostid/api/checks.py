@@ -161,7 +161,7 @@ class Checks(Steps):
         except Exception as refusal:
             return self._refuse(refusal, head, request_id)
 
-    async def _items(self, ask: Ask, asked: wire.Batch, view: FilterView, head: Head) -> Answer:
+    async def _items(self, ask: Ask, asked: wire.Batch, view: FilterView, head: Head, staged: bool = False) -> Answer:
         try:
             contains = view.current()  # one generation for all: it holds whatever L vouches for, and loses nothing
             id_, env, as_of, purpose = self._ids.check(), ask.key.env, ask.as_of_ms, ask.purpose
@@ -204,8 +204,10 @@ class Checks(Steps):
                     reference = given(asked.checks[place].reference)
                     texts[place] = item_json(status, document, purpose, reference, because)
                     told[place] = (document_key, status)
-            if played:
-                ask = await self._stage(played, ask)
+            if played and not staged:
+                later = await self._stage(played, ask)
+                if later is not ask:  # another lease: what was looked up under the old one is looked up again
+                    return await self._items(later, asked, view, head, staged=True)
             fresh_ms = self._prove(ask.until_ns)  # the clock, once, after the last item
             for place, (item, (known, status)) in enumerate(zip(asked.checks, told, strict=True)):
                 self._note(as_of, id_, place, known, ask.key, asked, item.reference, status, ask.seq)
