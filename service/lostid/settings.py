@@ -42,6 +42,8 @@ class Settings(BaseSettings):
     timezone: str = "Asia/Shanghai"
     secrets_dir: Path | None = None
     journal_days: Annotated[int, Field(ge=1, le=36_500)] = 400
+    daily_lookups: Annotated[int, Field(ge=1, le=1_000_000)] = 200
+    """Documents that one operator may search for or read the history of on one day."""
     log_public: bool = False
     log_origin: Annotated[str, Field(pattern=r"^[^\s+]{1,200}$")] = "localhost/lostid"
     sandbox: bool = True

@@ -120,7 +120,9 @@ async def ration(
     id_ = parts.ids.new("chk_", at_ms)
     line = Line(at_ms, id_, 0, document_key, key.id, key.org, asked.operator, purpose, asked.case_number, "read", 0)
     day = parts.clock.today(at_ms)
-    if not await parts.reads_pool.write(lambda conn: lookups.take(conn, key.env, day, [line])):
+    if not await parts.reads_pool.write(
+        lambda conn: lookups.take(conn, key.env, day, [line], parts.settings.daily_lookups)
+    ):
         raise Problem("cap_reached")
 
 
