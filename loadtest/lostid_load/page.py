@@ -46,9 +46,9 @@ def render(result: Result, broken: Sequence[str]) -> str:
         _figure(f"{figures['checks']:,.0f}", "checks answered"),
         _figure(f"{figures['checks_rate']:,.0f}/s", "checks per second"),
         *([_figure(f"{figures['sustained']:,.0f}/s", "highest rate sustained")] if scenario.ladder else []),
-        _figure(f"{figures['p50']:.2f} ms", "p50"),
-        _figure(f"{figures['p99']:.2f} ms", "p99"),
-        _figure(f"{figures['p99.9']:.2f} ms", "p99.9"),
+        _figure(_short(figures["p50"]), "p50"),
+        _figure(_short(figures["p99"]), "p99"),
+        _figure(_short(figures["p99.9"]), "p99.9"),
         _figure(f"{figures['failed'] + figures['unfinished']:,.0f}", "failed or unfinished"),
         "</div>",
     ]
@@ -79,6 +79,11 @@ def render(result: Result, broken: Sequence[str]) -> str:
 
 def _figure(value: str, label: str, kind: str = "") -> str:
     return f'<div class="figure {kind}"><b>{html.escape(value)}</b><span>{html.escape(label)}</span></div>'
+
+
+def _short(ms: float) -> str:
+    """Three figures that fit into their place."""
+    return f"{ms / 1000:.2f} s" if ms >= 1000 else f"{ms:.3g} ms"
 
 
 def _percentile_plot(result: Result) -> str:
