@@ -17,6 +17,7 @@ from typing import IO
 
 from lostid.engines import postgres, valkey
 from lostid.engines.procs import DataDirLock, living_in, spawn
+from lostid.engines.sockets import sockets_path
 from lostid.filter.page import zero_lease
 from lostid.listening import is_ready, listen, url_of
 from lostid.secrets import load_or_make
@@ -89,9 +90,9 @@ class Supervisor:
         settings = self.settings
         first = settings.embedded_postgres and not postgres.exists(settings.data_dir)
         load_or_make(settings.secrets_path, make=first)
-        private_dir(settings.run_dir)
         self.listening = listen(settings.host, settings.port)
         self.url = url_of(self.listening)
+        private_dir(settings.run_dir)
 
         engines: list[Engine] = []
         urls = {}
@@ -210,6 +211,9 @@ class Supervisor:
             self.listening.close()
         for units in (self.tasks, self.workers, self.others, self.engines):
             _end_all(units)
+        if self.engines:
+            with contextlib.suppress(OSError):  # an engine that was killed leaves its socket
+                sockets_path(self.settings.place).rmdir()
 
 
 def _once(name: str, child: subprocess.Popen[bytes]) -> Unit:
