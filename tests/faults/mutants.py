@@ -109,7 +109,7 @@ MUTANTS = (
         "api/reporting.py",
         "return canonicalise(document.type, document.number, state,",
         'return canonicalise(document.type, document.number.replace("X", "x").replace("0", "1", 1), state,',
-        ("tests/api/test_reports.py", "tests/api/test_checking.py"),
+        ("tests/api/test_reporting.py", "tests/api/test_checking.py"),
     ),
     Mutant(
         "cancelled_connection_kept",
