@@ -4,6 +4,8 @@ import signal
 import subprocess
 import sys
 
+import pytest
+
 from lostid.engines.procs import spawn
 from lostid.units import SLOWEST_S, Unit, delay
 from tests.conftest import wait_for
@@ -19,6 +21,21 @@ def test_delay() -> None:
 
 def short_lived() -> "subprocess.Popen[bytes]":
     return spawn([sys.executable, "-c", "raise SystemExit(7)"], death=signal.SIGKILL)
+
+
+def test_no_process_to_be_had() -> None:
+    """Where no process can be made the unit is tried again later, later and later."""
+
+    def refused() -> "subprocess.Popen[bytes]":
+        raise BlockingIOError("no more processes")
+
+    unit = Unit("none", refused, (signal.SIGTERM, 1.0))
+    with pytest.raises(BlockingIOError):
+        unit.start_if_due()
+    with pytest.raises(BlockingIOError):
+        unit.start_if_due()
+    assert unit.failures == 2
+    assert not unit.start_if_due()
 
 
 def test_started_again() -> None:

@@ -16,7 +16,7 @@ from functools import partial
 from typing import IO
 
 from lostid.engines import postgres, valkey
-from lostid.engines.procs import DataDirLock, living_in, spawn
+from lostid.engines.procs import DataDirLock, EngineRefused, living_in, spawn
 from lostid.engines.sockets import sockets_path
 from lostid.filter.page import zero_lease
 from lostid.listening import is_ready, listen, url_of
@@ -196,7 +196,10 @@ class Supervisor:
             code = unit.reap()
             if code is not None:
                 self.say(f"{unit.name} ended ({_how(code)}); starting it again")
-            unit.start_if_due()
+            try:
+                unit.start_if_due()
+            except (OSError, subprocess.SubprocessError, EngineRefused) as e:  # out of memory or processes: later, then
+                self.say(f"{unit.name} cannot be started: {e}")
 
     def _wait(self, seconds: float) -> None:
         found = signal.sigtimedwait(SIGNALS, seconds)
@@ -251,7 +254,7 @@ def _end_all(units: Iterable[Unit]) -> None:
 
 
 def _nobody_in(engine: Engine) -> bool:
-    return not living_in(engine.data)
+    return not living_in(engine.data, engine.program)
 
 
 def _up(engine: Engine, unit: Unit) -> bool:

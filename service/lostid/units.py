@@ -43,13 +43,20 @@ class Unit:
         if self.child is None or (code := self.child.poll()) is None:
             return None
         self.child = None
-        now = time.monotonic()
-        self.failures = 1 if now - self.began >= STEADY_S else self.failures + 1
-        self.due = now + delay(self.failures)
+        self._put_off(steady=time.monotonic() - self.began >= STEADY_S)
         return code
 
     def start_if_due(self) -> bool:
+        """Raises what `launch` raises, where no process can be made now; the unit is then due later."""
         if self.child is not None or time.monotonic() < self.due or not self.vacant():
             return False
-        self.start()
+        try:
+            self.start()
+        except Exception:
+            self._put_off(steady=False)
+            raise
         return True
+
+    def _put_off(self, steady: bool) -> None:
+        self.failures = 1 if steady else self.failures + 1
+        self.due = time.monotonic() + delay(self.failures)

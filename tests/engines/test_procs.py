@@ -107,12 +107,14 @@ def test_lock_ends_with_its_holder(tmp_path: Path) -> None:
 
 def test_waiting_for_the_old(tmp_path: Path) -> None:
     """Who works in a directory is found; a start waits for them to leave, and refuses when they do not."""
-    child = spawn([sys.executable, "-c", "import time; time.sleep(60)"], death=signal.SIGKILL, cwd=tmp_path)
+    child = spawn(["/bin/sleep", "60"], death=signal.SIGKILL, cwd=tmp_path)
+    program = Path("/bin/sleep").resolve().name
     try:
-        assert living_in(tmp_path) == [child.pid]
+        assert living_in(tmp_path, program) == [child.pid]
+        assert living_in(tmp_path, "postgres") == []  # another program's process may stand there
         with pytest.raises(EngineRefused, match=str(child.pid)):
-            wait_until_left(tmp_path, 0.05)
+            wait_until_left(tmp_path, program, 0.05)
     finally:
         stop(child, signal.SIGTERM, 5)
-    wait_until_left(tmp_path)
-    assert living_in(tmp_path / "missing") == []
+    wait_until_left(tmp_path, program)
+    assert living_in(tmp_path / "missing", program) == []

@@ -59,11 +59,12 @@ class Postgres:
     connections: int
 
     name = "postgres"
+    program = "postgres"
     stops_with = (signal.SIGINT, 10.0)  # fast shutdown: roll back, checkpoint, leave
 
     def start(self) -> subprocess.Popen[bytes]:
         """Start the server; `ready` says when it answers. Waits for the processes of an earlier one to leave."""
-        wait_until_left(self.data)
+        wait_until_left(self.data, self.program)
         # Nobody works here, so a lock file is a leftover. Its process number may by now be another's, Valkey's say.
         (self.data / "postmaster.pid").unlink(missing_ok=True)
         settings = SETTINGS | {

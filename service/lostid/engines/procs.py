@@ -91,8 +91,11 @@ def stop(child: subprocess.Popen[bytes], politely: signal.Signals, seconds: floa
     return child.wait()
 
 
-def living_in(directory: Path) -> list[int]:
-    """The processes whose working directory this is. PostgreSQL and Valkey keep theirs in their data."""
+def living_in(directory: Path, program: str) -> list[int]:
+    """The processes of this program whose working directory this is. PostgreSQL and Valkey keep theirs in their data.
+
+    Of this program: somebody's shell may stand there as well, and does no harm.
+    """
     try:
         here = directory.stat()
     except FileNotFoundError:
@@ -103,20 +106,21 @@ def living_in(directory: Path) -> list[int]:
             continue
         try:
             there = (entry / "cwd").stat()
+            runs = (entry / "exe").readlink().name.removesuffix(" (deleted)")
         except OSError:  # ended meanwhile, or of another user
             continue
-        if (there.st_dev, there.st_ino) == (here.st_dev, here.st_ino):
+        if (there.st_dev, there.st_ino) == (here.st_dev, here.st_ino) and runs == program:
             found.append(int(entry.name))
     return found
 
 
-def wait_until_left(directory: Path, seconds: float = 5.0) -> None:
+def wait_until_left(directory: Path, program: str, seconds: float = 5.0) -> None:
     """Wait for the processes of an earlier server to leave: they end with it, but not within the same instant.
 
     Only for the holder of the data directory's lock: then nothing may be at work there.
     """
     until = time.monotonic() + seconds
-    while left := living_in(directory):
+    while left := living_in(directory, program):
         if time.monotonic() >= until:
             raise EngineRefused(
                 f"process {left[0]} of an earlier server still works in {directory}; end it and start again"

@@ -39,22 +39,23 @@ class Valkey:
 
     data: Path
     sockets: Path
-    program: Path
+    path: Path
     user: User | None
     log: Path
 
     name = "valkey"
+    program = "valkey-server"
     stops_with = (signal.SIGTERM, 10.0)  # saves, then leaves
 
     def start(self) -> subprocess.Popen[bytes]:
         """Start the server; `ready` says when it answers. Waits for an earlier one to leave."""
-        wait_until_left(self.data)
+        wait_until_left(self.data, self.program)
         socket_path = self.sockets / SOCKET
         socket_path.unlink(missing_ok=True)
         settings = SETTINGS | {"unixsocket": str(socket_path)}
         with self.log.open("ab") as log:
             return spawn(
-                [self.program, *(word for name, value in settings.items() for word in (f"--{name}", value))],
+                [self.path, *(word for name, value in settings.items() for word in (f"--{name}", value))],
                 death=signal.SIGKILL,
                 cwd=self.data,
                 user=self.user,
