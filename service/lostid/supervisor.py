@@ -16,7 +16,7 @@ from functools import partial
 from typing import IO
 
 from lostid.engines import postgres, valkey
-from lostid.engines.procs import DataDirLock, EngineRefused, living_in, spawn
+from lostid.engines.procs import DataDirLock, EngineRefused, living_in, reap_strangers, spawn
 from lostid.engines.sockets import sockets_path
 from lostid.filter.page import zero_lease
 from lostid.listening import is_ready, listen, url_of
@@ -203,8 +203,12 @@ class Supervisor:
 
     def _wait(self, seconds: float) -> None:
         found = signal.sigtimedwait(SIGNALS, seconds)
-        if found is not None and found.si_signo in (signal.SIGTERM, signal.SIGINT):
+        if found is None:
+            return
+        if found.si_signo in (signal.SIGTERM, signal.SIGINT):
             raise Asked
+        units = (*self.tasks, *self.engines, *self.others, *self.workers)
+        reap_strangers([unit.child.pid for unit in units if unit.child is not None])
 
     # -- stop ----------------------------------------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ from lostid.engines.procs import (
     DataDirLock,
     EngineRefused,
     living_in,
+    reap_strangers,
     spawn,
     stop,
     wait_until_left,
@@ -66,6 +67,19 @@ def test_signals_reach_children() -> None:
         assert stop(child, signal.SIGTERM, 5) == -signal.SIGTERM
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def test_strangers() -> None:
+    """An orphan that was inherited is let go of; a child of one's own is left to whoever waits for it."""
+    stranger = os.posix_spawn("/bin/true", ["true"], {})
+    child = spawn(["/bin/true"], death=signal.SIGKILL)
+    wait_for(lambda: ended(stranger) and ended(child.pid), 5, "both end")
+    for _ in range(2):  # which of the two is found first is not said
+        reap_strangers([child.pid])
+        assert child.poll() in (None, 0)
+    with pytest.raises(ChildProcessError):
+        os.waitpid(stranger, 0)
+    assert child.wait() == 0
 
 
 def test_last_resort() -> None:

@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -89,6 +89,15 @@ def stop(child: subprocess.Popen[bytes], politely: signal.Signals, seconds: floa
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(child.pid, signal.SIGKILL)
     return child.wait()
+
+
+def reap_strangers(known: Collection[int]) -> None:
+    """Let go of ended processes that nobody else will: the first process of a container inherits every orphan."""
+    with contextlib.suppress(ChildProcessError):  # no children at all
+        while found := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+            if found.si_pid in known:  # its own waiter comes for it, and for the rest there is a next time
+                return
+            os.waitpid(found.si_pid, os.WNOHANG)
 
 
 def living_in(directory: Path, program: str) -> list[int]:
