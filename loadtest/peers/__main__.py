@@ -19,7 +19,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from peers.contenders import DRIVER_CORE, Start, lostid, obvious
+from peers.contenders import DRIVER_CORE, Start, lostid, obvious, set_apart
 from peers.measure import Figures, measure
 
 CONTENDERS: dict[str, Start] = {
@@ -37,6 +37,9 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=4.0)
     parser.add_argument("--connections", type=int, default=16)
     parser.add_argument("--only", action="append", choices=sorted(CONTENDERS), help="may be repeated; all by default")
+    parser.add_argument(
+        "--apart", action="store_true", help="the answering process alone on its core; engines beside the driver"
+    )
     parser.add_argument("--out", default="loadtest-results/peers.json")
     options = parser.parse_args()
     console = Console(stderr=True)
@@ -45,7 +48,7 @@ def main() -> int:
     runs: dict[str, list[Figures]] = {name: [] for name in chosen}
     for number in range(options.rounds):
         for name in chosen:
-            figures = _one(CONTENDERS[name], options.connections, options.seconds)
+            figures = _one(CONTENDERS[name], options.connections, options.seconds, apart=options.apart)
             runs[name].append(figures)
             console.print(f"round {number + 1}  {name:18} {figures.rate:10,.0f}/s  {figures.cpu_us:7.1f} µs CPU")
     console.print(_table(runs))
@@ -53,8 +56,10 @@ def main() -> int:
     return 0
 
 
-def _one(start: Start, connections: int, seconds: float) -> Figures:
+def _one(start: Start, connections: int, seconds: float, *, apart: bool) -> Figures:
     with start() as contender:
+        if apart:
+            set_apart(contender.pids)
         ask = partial(measure, contender.port, contender.requests, contender.documents, contender.pids)
         ask(connections=connections, seconds=1.0)  # warm
         return ask(connections=connections, seconds=seconds)

@@ -139,6 +139,14 @@ def ended(process: subprocess.Popen[bytes]) -> Iterator[subprocess.Popen[bytes]]
             process.wait()
 
 
+def set_apart(pids: Sequence[int]) -> None:
+    """Leave the answering process alone on the server's core: engines and helpers go to the driver's."""
+    for pid in pids:
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        answers = b"_worker" in words or b"uvicorn" in words
+        os.sched_setaffinity(pid, {SERVER_CORE if answers else DRIVER_CORE})
+
+
 def await_true(condition: Callable[[], bool], seconds: float = 15.0) -> None:
     """Wait for a server to come up."""
     end = time.monotonic() + seconds
