@@ -70,10 +70,11 @@ def _encode(raw: bytes) -> str:
 
 
 def _decode(text: object) -> bytes:
+    if not isinstance(text, str):
+        raise ReceiptRefused("not base64url")
     try:
-        assert isinstance(text, str)  # noqa: S101 -- refused below like any other malformed part
         raw = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
-    except (AssertionError, ValueError):
+    except ValueError:
         raise ReceiptRefused("not base64url") from None
     if _encode(raw) != text:
         raise ReceiptRefused("not canonical base64url")
