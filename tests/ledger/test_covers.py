@@ -1,10 +1,12 @@
 """Effects and records as they are read: exactly, as of an entry, and proved to be from a ledger that contains it."""
 
-from lostid.domain.covers import Action, Effect
-from lostid.ledger import covers, doc_keys, entries
+from dataclasses import replace
+
+from lostid.domain.covers import Action, Cover, CoverKind, Effect
+from lostid.ledger import covers, doc_keys, entries, outline
 from lostid.ledger.entries import Draft
 from lostid.ledger.pool import LedgerPool
-from lostid.ledger.snapshot import count_keys, effects_by_key, snapshot
+from lostid.ledger.snapshot import count_keys, snapshot
 from lostid.ledger.statement import Conn
 from tests.ledger.making import CANARIES, doc_key, report, through
 
@@ -47,22 +49,48 @@ async def test_as_of(pool: LedgerPool, conn: Conn) -> None:
 
 
 async def test_snapshot(pool: LedgerPool, conn: Conn) -> None:
-    """A snapshot is the ledger as of its head, in the order of the keys, on pages of any size, whatever is appended."""
+    """An outline is the ledger as of its head, in the order of keys and entries, whatever is appended meanwhile; the
+    lines of one key are never in two batches, however small those are."""
     documents = [doc_key(str(n)) for n in range(25)]
     for n in range(25):
         await pool.write(entries.append, report(str(n), *documents[: n + 1]))
-    head = entries.head(conn)
-    expected = sorted([*documents, *CANARIES])
-    with snapshot(conn) as at:
-        await pool.write(entries.append, report("later", doc_key("later")))
-        assert at == head
-        assert count_keys(conn) == 27
-        for page in (1, 7, 1000):
-            read = list(effects_by_key(conn, page))
-            assert [key for key, _ in read] == expected
-            of_first = next(effects for key, effects in read if key == documents[0])
-            assert [(effect.seq, effect.ordinal) for effect in of_first] == [(2 + n, 0) for n in range(25)]
-    assert count_keys(conn) == 28
+    expected = {*documents, *CANARIES}
+    for at_once in (1, 7, 26, 1000):
+        head = entries.head(conn)
+        with snapshot(conn) as at:
+            later = doc_key(f"later {at_once}")
+            await pool.write(entries.append, report(later.hex(), later))
+            assert at == head
+            assert count_keys(conn) == len(expected)
+            batches = list(outline.batches(conn, at_once))
+        keys = [{line[outline.KEY] for line in batch} for batch in batches]
+        assert sum(map(len, keys)) == len(expected)
+        assert set().union(*keys) == expected
+        lines = [line for batch in batches for line in batch]
+        assert lines == sorted(lines)
+        of_first = [int.from_bytes(line[outline.SEQ]) for line in lines if line[outline.KEY] == documents[0]]
+        assert of_first == [2 + n for n in range(25)]
+        expected.add(later)
+    assert count_keys(conn) == len(expected)
+
+
+async def test_outline(pool: LedgerPool, conn: Conn) -> None:
+    """A line says of its effect what a packed record keeps; of one that adds no cover, nothing."""
+    told = [
+        Cover(CoverKind.ALL, None, None, True, True, "deceased", 5),
+        Cover(CoverKind.THROUGH, 65_535, None, False, True, "lost", -5),
+        Cover(CoverKind.ONLY, None, bytes(range(8)), True, False, "stolen", 0),
+        Cover(CoverKind.ALL_BUT, None, b"\xff" * 8, False, True, "lost", 0),
+    ]
+    effects = [Effect(A, 0, 0, Action.ADD, "rpt_1", cover) for cover in told]
+    effects.append(Effect(A, 0, 0, Action.NARROW, "rpt_1", told[1]))
+    effects.append(Effect(A, 0, 0, Action.WITHDRAW, "rpt_0", None))
+    at = await pool.write(entries.append, Draft("report", "rpt_1", {}, effects))
+    with snapshot(conn):
+        lines = [line for batch in outline.batches(conn) for line in batch if line[outline.KEY] == A]
+    assert {int.from_bytes(line[outline.SEQ]) for line in lines} == {at.seq}
+    kept = [replace(cover, open_ended=False, reason="", effective_at_ms=0) for cover in told]
+    assert [outline.cover_of(line[outline.WHAT]) for line in lines] == [*kept, None, None]
 
 
 async def test_keys(pool: LedgerPool, conn: Conn) -> None:

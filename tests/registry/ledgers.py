@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 from lostid.domain.covers import Action, Cover, CoverKind, Effect
 from lostid.domain.position import Position
-from lostid.ledger import entries, snapshot
+from lostid.ledger import covers, entries, snapshot
 from lostid.ledger.entries import Draft
 from lostid.ledger.migrate import prepare
 from lostid.ledger.pool import connect
@@ -88,10 +88,10 @@ def opened(dsn: str, seed: int = 1) -> Iterator[Ledger]:
 
 def expected(ledger: Ledger) -> dict[bytes, bytes]:
     """What the registry is to hold: the records that the ledger's effects come to."""
-    with snapshot.snapshot(ledger.conn):
-        folded = {
-            key: records.value_after(key, effects, TAG_KEY) for key, effects in snapshot.effects_by_key(ledger.conn)
-        }
+    with snapshot.snapshot(ledger.conn) as head:
+        keys = [key for (key,) in ledger.conn.execute("SELECT DISTINCT doc_key FROM covers")]
+        effects = covers.effects_upto(ledger.conn, keys, head.seq)
+    folded = {key: records.value_after(key, effects[key], TAG_KEY) for key in keys}
     return {key: value for key, value in folded.items() if value is not None}
 
 

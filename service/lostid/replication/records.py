@@ -4,19 +4,22 @@ The seq in a packed record is that of the last entry that touched its key. So a 
 one that was filled from the ledger hold the same bytes, and two relays can never disagree.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import islice
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import Final, Protocol
 
 from lostid.domain.covers import Effect
-from lostid.domain.packed import pack
+from lostid.domain.packed import Sealer, pack
 from lostid.domain.record import fold
+from lostid.ledger import outline
 from lostid.registry.writer import Line
 from lostid.replication.rules import Link
 
 LARGEST: Final = 4_096
 """Bytes of a record in the registry. Hundreds of licences reported by serial under one number: nobody has so many, and
 a lookup's reply has two bytes for a length."""
+
+EffectsOf = Callable[[Sequence[bytes]], Mapping[bytes, Sequence[Effect]]]
 
 
 class Touching(Link, Protocol):
@@ -51,12 +54,39 @@ def _upto(effects: Iterable[Effect], entry: Link) -> list[Effect]:
     return [effect for effect in effects if effect.seq <= entry.seq]
 
 
-def chunks(
-    effects: Iterator[tuple[bytes, list[Effect]]], tag_key: bytes, size: int = 2_000
+def batches(
+    outlines: Iterable[Sequence[bytes]], effects_of: EffectsOf, tag_key: bytes
 ) -> Iterator[tuple[int, list[tuple[bytes, bytes]]]]:
-    """The records of a whole ledger in the order of its keys, and with each chunk how many keys have then been seen."""
-    seen = 0
-    while chunk := list(islice(effects, size)):
-        seen += len(chunk)
-        packed = ((key, value_after(key, of_key, tag_key)) for key, of_key in chunk)
-        yield seen, [(key, value) for key, value in packed if value is not None]
+    """The records of a whole ledger in the order of its keys, and with each batch how many keys have then been seen.
+
+    A key with one effect, which adds a cover without a serial, is packed from its line. All others go the general way,
+    by `effects_of`; the bytes are the same.
+    """
+    sealer, seen = Sealer(tag_key), 0
+    packed: dict[bytes, bytes] = {}  # what a line says: the first half of its record
+    for lines in outlines:
+        keys = [line[outline.KEY] for line in lines]
+        general = {key for key, following in pairwise(keys) if key == following}
+        records = []
+        for key, line in zip(keys, lines, strict=True):
+            what = line[outline.WHAT]
+            covers = packed.get(what) or _simple(what, packed)
+            if covers is None:
+                general.add(key)
+            elif key not in general:
+                records.append((key, sealer.seal(covers, int.from_bytes(line[outline.SEQ]), key)))
+        if general:
+            effects = effects_of(sorted(general))
+            values = ((key, value_after(key, effects[key], tag_key)) for key in general)
+            records = sorted([*records, *((key, value) for key, value in values if value is not None)])
+        seen += len(set(keys))
+        yield seen, records
+
+
+def _simple(what: bytes, packed: dict[bytes, bytes]) -> bytes | None:
+    """There are some 130,000 such covers at most, and a ledger repeats a few thousand of them all the time."""
+    cover = outline.cover_of(what)
+    if cover is None or cover.serial_tag is not None:
+        return None
+    packed[what] = covers = Sealer.covers([cover])
+    return covers

@@ -9,11 +9,12 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 
 import redis
 
 from lostid.domain.keys import Keyring
-from lostid.ledger import covers, entries, snapshot
+from lostid.ledger import covers, entries, outline, snapshot
 from lostid.ledger.errors import LedgerError
 from lostid.ledger.pool import connect, listen, wait
 from lostid.ledger.statement import Conn, Statement
@@ -120,18 +121,22 @@ class Relay:
         return self._clock() - self._since >= self._patience
 
     def _fill(self, seen: Head, count: int) -> bool:
-        """Wipe what was seen, fill in every record of one snapshot, give the head back last."""
+        """Wipe what was seen, fill in every record of one snapshot, give the head back last.
+
+        Before the wipe the ledger has sorted its effects, which shows nobody any progress and may take a minute."""
         layout = layout_for(count)
-        nonce = self._writer.wipe(seen, layout, count)
-        if nonce is None:
-            return True  # another relay was faster
-        self._own_fill = nonce
-        _log.info("filling the registry with about %d records", count)
-        filler = Filler(self._writer.client, nonce, layout)
         try:
-            filler.sweep()
             with snapshot.snapshot(self._conn) as ledger:
-                filler.fill(records.chunks(snapshot.effects_by_key(self._conn), self._tag_key))
+                outlines = outline.batches(self._conn)
+                nonce = self._writer.wipe(seen, layout, count)
+                if nonce is None:
+                    return True  # another relay was faster
+                self._own_fill = nonce
+                _log.info("filling the registry with about %d records", count)
+                filler = Filler(self._writer.client, nonce, layout)
+                filler.sweep()
+                effects_of = partial(covers.effects_upto, self._conn, seq=ledger.seq)
+                filler.fill(records.batches(outlines, effects_of, self._tag_key))
             filler.finish(Position(ledger.seq, ledger.hash))
         except Overtaken:
             _log.info("the fill is no longer ours: another relay has wiped, or redis has lost steps of it")
