@@ -1,7 +1,7 @@
 """``python -m peers``: lostid and its peers in turn, several times, and the medians of their ratios.
 
 The server and all its processes run on one core, the driver on the other. Absolute figures name the machine of the
-moment; the ratios of one run are what can be quoted.
+moment; the ratios of one run are what can be quoted. A peer that is not installed is named as absent.
 """
 
 from __future__ import annotations
@@ -19,10 +19,13 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from peers.contenders import DRIVER_CORE, Start, lostid, obvious, set_apart
-from peers.measure import Figures, measure
+from peers.contenders import DRIVER_CORE, Absent, Start, lostid, obvious, set_apart
+from peers.measure import Figures
+from peers.tools import redis_benchmark, webdis
 
 CONTENDERS: dict[str, Start] = {
+    "webdis": webdis,
+    "redis-benchmark": redis_benchmark,
     "obvious": obvious,
     "lostid": lostid,
     "lostid-batch-100": partial(lostid, 100),
@@ -46,13 +49,20 @@ def main() -> int:
     chosen = options.only or list(CONTENDERS)
     os.sched_setaffinity(0, {DRIVER_CORE})
     runs: dict[str, list[Figures]] = {name: [] for name in chosen}
+    absent: dict[str, str] = {}
     for number in range(options.rounds):
-        for name in chosen:
-            figures = _one(CONTENDERS[name], options.connections, options.seconds, apart=options.apart)
+        for name in list(runs):
+            try:
+                figures = _one(CONTENDERS[name], options.connections, options.seconds, apart=options.apart)
+            except Absent as reason:
+                absent[name] = str(reason)
+                del runs[name]
+                console.print(f"{name}: absent, {reason}")
+                continue
             runs[name].append(figures)
             console.print(f"round {number + 1}  {name:18} {figures.rate:10,.0f}/s  {figures.cpu_us:7.1f} µs CPU")
     console.print(_table(runs))
-    _write(Path(options.out), runs)
+    _write(Path(options.out), runs, absent)
     return 0
 
 
@@ -60,16 +70,15 @@ def _one(start: Start, connections: int, seconds: float, *, apart: bool) -> Figu
     with start() as contender:
         if apart:
             set_apart(contender.pids)
-        ask = partial(measure, contender.port, contender.requests, contender.documents, contender.pids)
-        ask(connections=connections, seconds=1.0)  # warm
-        return ask(connections=connections, seconds=seconds)
+        contender.ask(connections, 1.0)  # warm
+        return contender.ask(connections, seconds)
 
 
 def _table(runs: dict[str, list[Figures]]) -> Table:
-    names = list(runs)
-    table = Table("", "documents/s", "CPU per document", "p50", "p99", "failed", f"rate / {names[0]}")
+    first = next(iter(runs))
+    table = Table("", "documents/s", "CPU each", "p50", "p99", "failed", f"CPU / {first}", f"rate / {first}")
+    table.columns[0].no_wrap = True
     for name, figures in runs.items():
-        ratio = statistics.median(a.rate / b.rate for a, b in zip(figures, runs[names[0]], strict=True))
         median = partial(_median, figures)
         table.add_row(
             name,
@@ -78,7 +87,8 @@ def _table(runs: dict[str, list[Figures]]) -> Table:
             f"{median('p50_us'):,.0f} µs",
             f"{median('p99_us'):,.0f} µs",
             f"{sum(f.failed for f in figures)}",
-            f"{ratio:.2f}",
+            f"{_ratio('cpu_us', figures, runs[first]):.2f}",
+            f"{_ratio('rate', figures, runs[first]):.2f}",
         )
     return table
 
@@ -87,11 +97,18 @@ def _median(figures: list[Figures], field: str) -> float:
     return statistics.median(float(getattr(f, field)) for f in figures)
 
 
-def _write(path: Path, runs: dict[str, list[Figures]]) -> None:
+def _ratio(field: str, ours: list[Figures], theirs: list[Figures]) -> float:
+    """The median over the rounds: what weighed on the machine in one of them weighed on both."""
+    pairs = zip(ours, theirs, strict=True)
+    return statistics.median(float(getattr(a, field)) / float(getattr(b, field)) for a, b in pairs)
+
+
+def _write(path: Path, runs: dict[str, list[Figures]], absent: dict[str, str]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     made = {
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": {"cpu": _cpu(), "cores": os.cpu_count(), "kernel": platform.release()},
+        "absent": absent,
         "runs": {
             name: [{field: getattr(f, field) for field in Figures.__slots__} for f in figures]
             for name, figures in runs.items()

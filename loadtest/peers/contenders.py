@@ -18,21 +18,23 @@ from pathlib import Path
 from lostid_load import server
 from lostid_load.population import Holder, number_of
 from lostid_load.wire import request
-from peers.measure import family
+from peers.measure import Ask, asking, family
 
 SERVER_CORE, DRIVER_CORE = 0, 1
 _QUESTIONS = 2_000
 _KEY = "lid_live_none"
 
 
+class Absent(Exception):
+    """This peer is not on this machine; the message says where it comes from."""
+
+
 @dataclass(frozen=True, slots=True)
 class Contender:
-    """A running server: its port, all its processes, and the requests to send it, each of ``documents`` documents."""
+    """A running server: all its processes, and how it is asked and measured."""
 
-    port: int
     pids: Sequence[int]
-    requests: Sequence[bytes]
-    documents: int
+    ask: Ask
 
 
 Start = Callable[[], AbstractContextManager[Contender]]
@@ -79,9 +81,9 @@ def lostid(batch: int = 1) -> Iterator[Contender]:
         running = server.serving(workers=1)
         target = running.__enter__()
     try:
-        supervisor = _listener(target.port)
+        pids = family(_listener(target.port))
         requests = singles(target.checker_key) if batch == 1 else batches(target.checker_key, batch)
-        yield Contender(target.port, family(supervisor), requests, batch)
+        yield Contender(pids, asking(target.port, requests, batch, pids))
     finally:
         running.__exit__(None, None, None)
 
@@ -96,7 +98,8 @@ def obvious() -> Iterator[Contender]:
         http(path) as (port, served),
     ):
         os.sched_setaffinity(0, {DRIVER_CORE})
-        yield Contender(port, [*family(store), *family(served)], singles(_KEY), 1)
+        pids = [*family(store), *family(served)]
+        yield Contender(pids, asking(port, singles(_KEY), 1, pids))
 
 
 @contextmanager
@@ -121,7 +124,7 @@ def http(redis_path: str) -> Iterator[tuple[int, int]]:
     environment = {**os.environ, "OBVIOUS_REDIS_URL": f"unix://{redis_path}"}
     process = subprocess.Popen([*command, "--log-level", "warning"], env=environment)
     with ended(process):
-        await_true(lambda: _accepts(port))
+        await_true(lambda: accepts(port))
         yield port, process.pid
 
 
@@ -164,7 +167,8 @@ def free_port() -> int:
         return port
 
 
-def _accepts(port: int) -> bool:
+def accepts(port: int) -> bool:
+    """Whether somebody listens there."""
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 

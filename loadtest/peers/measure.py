@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import time
 from array import array
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Self
 
 import uvloop
 
@@ -27,20 +29,42 @@ class Figures:
     failed: int
 
 
-def measure(
-    port: int, requests: Sequence[bytes], documents: int, pids: Sequence[int], *, connections: int, seconds: float
+Ask = Callable[[int, float], Figures]
+"""Over so many connections, for so many seconds."""
+
+
+class Usage:
+    """What some processes used while the block ran: user and system time, their threads included."""
+
+    def __init__(self, pids: Sequence[int]) -> None:
+        self._pids = pids
+        self.seconds = 0.0
+
+    def __enter__(self) -> Self:
+        self.seconds = -_cpu_seconds(self._pids)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.seconds += _cpu_seconds(self._pids)
+
+
+def asking(port: int, requests: Sequence[bytes], documents: int, pids: Sequence[int]) -> Ask:
+    """For a server that speaks HTTP; each request holds ``documents`` documents. Rate and CPU are per document."""
+    return partial(_measure, port, requests, documents, pids)
+
+
+def _measure(
+    port: int, requests: Sequence[bytes], documents: int, pids: Sequence[int], connections: int, seconds: float
 ) -> Figures:
-    """Ask for ``seconds``; each request holds ``documents`` documents. Rate and CPU are per document."""
-    used = _cpu_seconds(pids)
     began = time.monotonic()
-    latencies, failed = uvloop.run(_ask(port, requests, connections, seconds))
+    with Usage(pids) as usage:
+        latencies, failed = uvloop.run(_ask(port, requests, connections, seconds))
     elapsed = time.monotonic() - began
-    used = _cpu_seconds(pids) - used
     asked = max(1, len(latencies) * documents)
     ordered = sorted(latencies)
     return Figures(
         rate=asked / elapsed,
-        cpu_us=used / asked * 1e6,
+        cpu_us=usage.seconds / asked * 1e6,
         p50_us=_percentile(ordered, 0.5),
         p99_us=_percentile(ordered, 0.99),
         failed=failed,
@@ -87,7 +111,6 @@ def _percentile(ordered: Sequence[int], share: float) -> float:
 
 
 def _cpu_seconds(pids: Sequence[int]) -> float:
-    """User and system time of these processes, their threads included."""
     total = 0.0
     for pid in pids:
         fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
