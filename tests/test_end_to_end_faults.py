@@ -11,7 +11,7 @@ from tests.load import OFFICER, Load
 from tests.serving import Server
 from tests.waiting import wait_for
 
-PARTS = ["valkey-server", "postgres", "_replica", "_relay", "_worker"]
+PARTS = ["valkey-server", "postgres", "_replica", "_relay", "_sweep", "_worker"]
 
 
 @pytest.fixture(scope="module")

@@ -27,7 +27,7 @@ from lostid.filter.page import Unproven, boot_id
 from lostid.filter.view import FilterView
 from lostid.guard.auth import KeyCache
 from lostid.guard.rates import Rates
-from lostid.ledger import apikeys, covers, tree
+from lostid.ledger import apikeys, covers, sweeps, tree
 from lostid.ledger.errors import LedgerError
 from lostid.ledger.journal import JournalWriter
 from lostid.ledger.pool import LedgerPool, open_pool
@@ -83,6 +83,7 @@ async def running(settings: Settings) -> AsyncIterator[Parts]:
         for care in (
             _care(parts, confirm),
             _follow_log(checks.signer),
+            _follow_sweep(parts),
             settling.settle_forgotten(reports_pool, meter),
             import_work.watch(parts),
             canary.watch(checks, confirm, canary_keys(keyring), meter),
@@ -118,6 +119,16 @@ async def _follow_log(signer: Signer) -> None:
     while True:
         with suppress(LedgerError):
             await signer.refresh()
+        await asyncio.sleep(1.0)
+
+
+async def _follow_sweep(parts: Parts) -> None:
+    """Once a second: whether Redis is what the ledger says. While it is not, no answer rests on it."""
+    while True:
+        with suppress(LedgerError):
+            parts.watch = await parts.reads_pool.read(sweeps.WATCH.arun)
+        if parts.checks.view is not None:
+            parts.checks.lookup.distrusted = parts.watch.alarms > 0
         await asyncio.sleep(1.0)
 
 

@@ -23,6 +23,7 @@ ROLES = {
     "_prepare": "lostid.prepare:run",
     "_replica": "lostid.replication.replica:run",
     "_relay": "lostid.replication.relay:run",
+    "_sweep": "lostid.replication.sweeper:run",
     "_log": "lostid.log.sequencer:run",
     "_worker": "lostid.worker:run",
     "_seed": "lostid.commands.seed:run",

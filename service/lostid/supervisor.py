@@ -28,7 +28,7 @@ SIGNALS = {signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
 WORKERS_LEAVE_S = 5.0
 OTHERS_LEAVE_S = 2.0
 SAY_EVERY_S = 15.0
-SERVING = ("_replica", "_relay", "_log", "_worker")
+SERVING = ("_replica", "_relay", "_sweep", "_log", "_worker")
 CONNECTIONS_PER_WORKER = 10
 
 Engine = postgres.Postgres | valkey.Valkey
@@ -56,7 +56,7 @@ class Supervisor:
         self.say = say
         self.log = log
         self.engines: list[Unit] = []
-        self.others: list[Unit] = []  # replica, relay, log
+        self.others: list[Unit] = []  # replica, relay, sweep, log
         self.workers: list[Unit] = []
         self.tasks: list[Unit] = []  # children that run once
         self.listening: socket.socket | None = None
@@ -117,7 +117,7 @@ class Supervisor:
         prepare_gate, gate = _Gate(), _Gate()
         prepare = self._spawn("_prepare", gate=prepare_gate)
         self.tasks.append(_once("_prepare", prepare))
-        for role in ("_replica", "_relay", "_log"):
+        for role in ("_replica", "_relay", "_sweep", "_log"):
             unit = Unit(role[1:], partial(self._spawn, role), (signal.SIGTERM, OTHERS_LEAVE_S))
             unit.child = self._spawn(role, gate=gate)
             self.others.append(unit)

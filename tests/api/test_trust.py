@@ -12,11 +12,15 @@ import pytest
 from typer.testing import CliRunner
 
 from lostid.cli import app
+from lostid.engines import valkey
 from lostid.ledger.statement import AsyncConn
 from lostid.log import jws, receipts
 from lostid.log.checkpoint import open_checkpoint
 from lostid.log.merkle import leaf_hash, verify_inclusion
 from lostid.log.note import NoteVerifier
+from lostid.registry.buckets import Layout
+from lostid.registry.client import open_client
+from lostid.registry.writer import Writer
 from lostid_client import verify_receipt
 from tests.api.schema_check import check_against
 from tests.api.serving import Key, Served, check_of, person, report_of, resident
@@ -209,3 +213,41 @@ def test_altered_row(server: Served, desk: httpx.Client, counter: httpx.Client, 
         server.in_ledger(lambda conn: _set_body(conn, seq, body))
     until(lambda: not server.in_ledger(_alarms))
     signed_check(desk, resident())
+
+
+async def _document_key(conn: AsyncConn, id_: str) -> bytes:
+    """The document key of a report."""
+    row = await (await conn.execute("SELECT doc_key FROM covers WHERE report_id = %s", (id_,))).fetchone()
+    assert row is not None
+    return bytes(row[0])
+
+
+def test_older_record_put_back(server: Served, desk: httpx.Client, counter: httpx.Client) -> None:
+    """Somebody with access to Redis puts a card's first record over its second: found, put right, shown, and over."""
+    number = resident()["number"]
+
+    def report(valid_from: str) -> str:
+        body = report_of({"type": "cn.resident-id", "number": number, "valid_from": valid_from}, "officer-1")
+        return str(counter.post("/v1/reports", json=body, headers={"Idempotency-Key": person()[:17]}).json()["id"])
+
+    def registry(client: httpx.Client) -> Any:
+        return client.get("/v1/status").json()["registry"]
+
+    first = report("2010-03-01")
+    key = server.in_ledger(lambda conn: _document_key(conn, first))
+    with open_client(valkey.embedded_url(server.settings.place)) as redis, server.client() as client:
+        layout = Layout(Writer(redis).head().bits)
+        place: Any = layout.bucket(key), layout.field(key)
+        older: Any = until(lambda: redis.hget(*place))
+        report("2020-03-01")
+        newer = until(lambda: (now := redis.hget(*place)) != older and now)
+        until(lambda: "age_s" in registry(client))
+        before = registry(client)["alarms_ever"]
+        redis.hset(*place, older)
+        until(lambda: registry(client)["alarms_ever"] == before + 1)
+        until(lambda: redis.hget(*place) == newer)
+        card = {"type": "cn.resident-id", "number": number, "valid_from": "2015-03-01"}
+        assert desk.post("/v1/checks", json=check_of(card)).json()["status"] == "reported"
+        until(lambda: registry(client)["alarms"] == 0)
+        check_against("Status", client.get("/v1/status").json())
+        assert client.get("/readyz").json()["registry"] == {"ok": True, "alarms": 0}

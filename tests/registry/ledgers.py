@@ -42,6 +42,10 @@ class Ledger:
         """All cards of this number up to a day are reported."""
         return self._append([self._effect(number, Action.ADD, "rpt_x", _through(through))])
 
+    def withdraw(self, number: int) -> Position:
+        """What `report` reported on this number is taken back."""
+        return self._append([self._effect(number, Action.WITHDRAW, "rpt_x", None)])
+
     def grow(self, count: int, numbers: int = 40) -> None:
         """Append entries of every kind, on one document or several."""
         for _ in range(count):

@@ -65,9 +65,10 @@ async def readiness(parts: Parts) -> dict[str, Any]:
         "lease": _lease(parts),
         "filter": _filter(parts),
         "ledger": {"ok": ledger and parts.keys.loaded},
-        "registry": {"ok": registry},
+        "registry": {"ok": registry and parts.watch.alarms == 0, "alarms": parts.watch.alarms},
     }
-    # A registry that goes away later costs speed and no answer: then it is shown, but takes no host out of service.
+    # A registry that goes away later, or is not to be believed, costs speed and no answer: it is shown, but takes no
+    # host out of service.
     ready = parts.registry_seen and all(told[name]["ok"] for name in ("lease", "filter", "ledger"))
     return {"ready": ready, **told}
 
@@ -137,12 +138,22 @@ async def overview(parts: Parts) -> dict[str, Any]:
             "registry": await _registry_answers(parts),
         },
         "hosts": [{"id": host.inc.hex()[:12], "seq": host.seq, "lag": max(0, head.seq - host.seq)} for host in known],
+        "registry": _compared(parts),
         "counts": {
             "documents_in_filter": _documents(parts),
             "api_keys": len(parts.keys),
             "journal_waiting": parts.journal.waiting,
         },
     }
+
+
+def _compared(parts: Parts) -> dict[str, Any]:
+    """The comparison of Redis with the ledger: alarms open and ever raised, and the last clean round."""
+    watch = parts.watch
+    told: dict[str, Any] = {"alarms": watch.alarms, "alarms_ever": watch.raised}
+    if watch.age_s is not None:
+        told |= {"records": watch.records, "round_ms": watch.round_ms, "age_s": round(watch.age_s, 3)}
+    return told
 
 
 def _documents(parts: Parts) -> int:
@@ -169,6 +180,13 @@ def _gauges(parts: Parts) -> list[Metric]:
         ("lostid_seq", "The last entry that this host has applied", lambda: view.slots[Slot.SEQ] if view else 0),
         ("lostid_lease_left_seconds", "How long this host may still answer", lambda: _lease(parts)["left_ms"] / 1000),
         ("lostid_filter_documents", "Documents in this host's filter", lambda: _documents(parts)),
+        ("lostid_registry_alarms", "Open: Redis held other records than the ledger says", lambda: parts.watch.alarms),
+        ("lostid_registry_alarms_raised", "The same, ever", lambda: parts.watch.raised),
+        (
+            "lostid_registry_compared_seconds",
+            "Age of the last clean round that was kept; -1: none",
+            lambda: _age(parts),
+        ),
         ("lostid_halted", "1: a canary was clear, the worker asked answers nothing", lambda: parts.checks.halted),
     ]
     gauges: list[Metric] = []
@@ -177,3 +195,7 @@ def _gauges(parts: Parts) -> list[Metric]:
         gauge.add_metric([], float(value()))
         gauges.append(gauge)
     return gauges
+
+
+def _age(parts: Parts) -> float:
+    return -1.0 if parts.watch.age_s is None else parts.watch.age_s

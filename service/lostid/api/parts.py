@@ -16,8 +16,10 @@ from lostid.api.meters import Meters
 from lostid.api.problems import Problem
 from lostid.domain.keys import Keyring
 from lostid.guard.auth import KeyCache
+from lostid.ledger import sweeps
 from lostid.ledger.journal import JournalWriter
 from lostid.ledger.pool import LedgerPool
+from lostid.ledger.sweeps import Watch
 from lostid.settings import Settings
 
 
@@ -54,6 +56,7 @@ class Parts:
     reads_pool: LedgerPool  # exact records, keys, search: what checks and readers wait for
     redis: redis.asyncio.Redis
     registry_seen: bool = False  # the registry has answered this worker at least once
+    watch: Watch = sweeps.NOT_YET  # the comparison of Redis with the ledger, as last read
     journal_seen: tuple[int, int] = (0, 0)  # what of its counts the meters hold already: written, lost
     report_room: Room = field(default_factory=lambda: Room(256))
     import_room: Room = field(default_factory=lambda: Room(2))

@@ -55,7 +55,7 @@ FLAG: Schema = {"type": "boolean"}
 POINTER: Schema = {"type": "string", "description": "JSON pointer (RFC 6901) into the request's body."}
 
 _FRESH: Schema = {"as_of": INSTANT, "fresh_until": INSTANT, "fresh_for_ms": FRESH_FOR, "seq": SEQ}
-_PART = obj({"ok": FLAG}, {"left_ms": COUNT, "doing": TEXT, "done": COUNT, "total": COUNT})
+_PART = obj({"ok": FLAG}, {"left_ms": COUNT, "doing": TEXT, "done": COUNT, "total": COUNT, "alarms": COUNT})
 _REPORT_CORE: Schema = {
     "id": TEXT,
     "seq": SEQ,
@@ -234,6 +234,10 @@ ANSWERS: dict[str, Schema] = {
             "lag": COUNT,
             "host": obj({"seq": SEQ, "lease": _PART, "filter": _PART, "registry": FLAG}),
             "hosts": array(obj({"id": TEXT, "seq": SEQ, "lag": COUNT})),
+            "registry": obj(
+                {"alarms": COUNT, "alarms_ever": COUNT},
+                {"records": COUNT, "round_ms": COUNT, "age_s": {"type": "number"}},
+            ),
             "counts": obj({"documents_in_filter": COUNT, "api_keys": COUNT, "journal_waiting": COUNT}),
         }
     ),

@@ -65,6 +65,8 @@ class Keyring:
         self._prefixes = {env: {} for env in ENVIRONMENTS}  # type: dict[str, dict[str, blake2b]]
         self.record_tag_key = self.subkey("record tags")
         self.fingerprint_key = self.subkey("body fingerprints")
+        self.set_digest_key = self.subkey("digest of the registry")
+        self.set_total_key = self.subkey("total of the registry")
         self.key_id = _check_hash(b"key id", key=self.subkey("key id")).digest()[:8]
 
     def __repr__(self) -> str:

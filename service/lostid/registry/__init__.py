@@ -5,6 +5,6 @@ reader believes it only if one atomic read shows that it holds the reader's own 
 is always confirmed by the ledger. It moves by compare-and-append, and is filled anew from the ledger whenever it does
 not fit.
 
-Not covered: a copy made key by key while it was being written to (DUMP/RESTORE tools), and somebody who may write to
-Redis and puts back an older record of ours. Copy by replication or RDB, or run `lostid registry rebuild` afterwards.
+What a lookup cannot see (somebody who may write to Redis puts back an older record of ours; a copy was made key by key
+while it was being written to) is found by comparison, within seconds: docs/decisions/0014.
 """

@@ -28,6 +28,30 @@ class Layout:
     def field(self, key: bytes) -> bytes:
         return key[self.bits // 8 : FIELD_END]
 
+    @property
+    def buckets(self) -> int:
+        """How many there are."""
+        return 1 << self.bits
+
+    def index(self, key: bytes) -> int:
+        """The number of the bucket in which a key's record lies."""
+        return int.from_bytes(key[:3]) >> (24 - self.bits)
+
+    def name(self, index: int) -> bytes:
+        """The bucket's name in Redis."""
+        return BUCKET + index.to_bytes(3)
+
+    def bounds(self, index: int) -> tuple[bytes, bytes]:
+        """The first and the last document key whose records lie in a bucket."""
+        rest = 128 - self.bits
+        return (index << rest).to_bytes(16), (((index + 1) << rest) - 1).to_bytes(16)
+
+    def place(self, index: int, field: bytes) -> bytes | None:
+        """The first 12 bytes of the document key of a record; None for a field that no key has in this bucket."""
+        whole = self.bits // 8
+        place = (index << (24 - self.bits)).to_bytes(3)[:whole] + field
+        return place if len(place) == FIELD_END and self.index(place) == index else None
+
 
 def layout_for(count: int) -> Layout:
     """The layout with which to fill in ``count`` records."""

@@ -102,6 +102,8 @@ class ExactLookup:
 
     def __init__(self, reader: Reader, confirm: Confirm, position: Callable[[], Position], tag_key: bytes) -> None:
         self.counts = Counts()
+        self.distrusted = False
+        """Somebody has changed records in Redis: until all of it has been compared again, the ledger answers."""
         self._reader = reader
         self._confirm = confirm
         self._position = position
@@ -113,7 +115,7 @@ class ExactLookup:
     async def of(self, keys: Sequence[bytes]) -> list[Found]:
         """What is found for each key, in order. Raises FreshnessUnproven for all of them if it is so for one."""
         ask = _Ask(keys, self._position())
-        (self._ledger if self._reader.resting else self._registry).put(ask)
+        (self._ledger if self._reader.resting or self.distrusted else self._registry).put(ask)
         return await ask.answer
 
     async def close(self) -> None:

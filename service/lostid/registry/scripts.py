@@ -17,8 +17,10 @@ class Script:
 
 class Name(Enum):
     APPEND = "append"
+    CONTENTS = "contents"
     DOUBT = "doubt"
     FILL = "fill"
+    FINGERPRINTS = "fingerprints"
     FINISH = "finish"
     LOOKUP = "lookup"
     REPAIR = "repair"

@@ -70,8 +70,12 @@ class Writer:
 
     def repair(self, at: Position, layout: Layout, key: bytes, value: bytes | None) -> bool:
         """Make a record what the ledger says at ``at``. Whether there was something to mend."""
-        args: list[Arg] = [at.seq, at.hash, layout.bits, layout.field(key), value or b""]
-        return bool(self.run(Name.REPAIR, [HEAD, layout.bucket(key)], args) == 2)
+        return self.mend(at, layout, layout.index(key), layout.field(key), value)
+
+    def mend(self, at: Position, layout: Layout, bucket: int, field: bytes, value: bytes | None) -> bool:
+        """The same for any field of a bucket, also one that is no document key's."""
+        args: list[Arg] = [at.seq, at.hash, layout.bits, field, value or b""]
+        return bool(self.run(Name.REPAIR, [HEAD, layout.name(bucket)], args) == 2)
 
     def run(self, name: Name, keys: Iterable[bytes], args: Iterable[Arg]) -> Any:
         """One script, whether the server knows it already or not (it forgets with every restart and failover)."""
