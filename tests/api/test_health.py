@@ -4,7 +4,13 @@ import re
 
 import httpx
 
+from lostid.api.health import registry_state
+from lostid.registry.client import open_async_client, open_client
+from lostid.registry.filling import Filler
+from lostid.registry.writer import Writer
 from tests.api.serving import Served, check_of, resident
+from tests.registry.making import LAYOUT, at, key, value
+from tests.waiting import wait_for
 
 
 def counters(client: httpx.Client) -> dict[str, float]:
@@ -25,6 +31,25 @@ def test_probes(server: Served) -> None:
             "registry": True,
         }
         assert told.json()["filter"]["doing"] == "following"
+        wait_for(lambda: client.get("/readyz").json()["registry"]["doing"] == "in_service", 30, "a filled registry")
+
+
+async def test_registry(valkey_url: str) -> None:
+    """While the registry is filled, readyz says so, and how far it is; where nobody answers, no more than that."""
+    with open_client(valkey_url) as client:
+        writer = Writer(client)
+        filler = Filler(client, writer.wipe(writer.head(), LAYOUT, 40) or "", LAYOUT)
+        filler.fill([(30, [(key(1), value(1, 5))])])
+        asked = open_async_client(valkey_url)
+        assert await registry_state(asked) == {"ok": True, "doing": "filling", "done": 30, "total": 40}
+        filler.finish(at(5))
+        assert await registry_state(asked) == {"ok": True, "doing": "in_service"}
+        client.flushall()
+        assert await registry_state(asked) == {"ok": True, "doing": "empty"}
+        await asked.aclose()
+    nobody = open_async_client("unix:///nobody")
+    assert await registry_state(nobody) == {"ok": False}
+    await nobody.aclose()
 
 
 def test_metrics(server: Served, desk: httpx.Client) -> None:

@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from importlib.metadata import version
 from ipaddress import ip_address
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
-import redis
+import redis.asyncio
 from fastapi import APIRouter, Depends, Request
 from prometheus_client.core import GaugeMetricFamily, Metric
 from starlette.responses import JSONResponse, Response
@@ -19,10 +19,11 @@ from lostid.api.parts import Parts, parts_of
 from lostid.domain.roles import ADMIN
 from lostid.filter.page import Slot, Unproven, boottime_ns
 from lostid.ledger import entries, hosts
-from lostid.ledger.errors import LedgerError
 from lostid.ledger.statement import AsyncConn
+from lostid.registry.head import read_head_async
 
 PATIENCE_S = 1.0
+T = TypeVar("T")
 _FORWARDED = frozenset((b"x-forwarded-for", b"x-real-ip", b"forwarded"))
 _admin = caller(ADMIN)
 
@@ -59,13 +60,13 @@ async def readyz(request: Request) -> Response:
 
 async def readiness(parts: Parts) -> dict[str, Any]:
     """Each of the four, and all of them."""
-    ledger, registry = await asyncio.gather(_ledger_answers(parts), _registry_answers(parts))
-    parts.registry_seen = parts.registry_seen or registry
+    ledger, registry = await asyncio.gather(_ledger_answers(parts), registry_state(parts.redis))
+    parts.registry_seen = parts.registry_seen or registry["ok"]
     told = {
         "lease": _lease(parts),
         "filter": _filter(parts),
         "ledger": {"ok": ledger and parts.keys.loaded},
-        "registry": {"ok": registry and parts.watch.alarms == 0, "alarms": parts.watch.alarms},
+        "registry": {**registry, "ok": registry["ok"] and parts.watch.alarms == 0, "alarms": parts.watch.alarms},
     }
     # A registry that goes away later, or is not to be believed, costs speed and no answer: it is shown, but takes no
     # host out of service.
@@ -95,21 +96,26 @@ def _filter(parts: Parts) -> dict[str, Any]:
 
 
 async def _ledger_answers(parts: Parts) -> bool:
-    return await _within(parts.reads_pool.read(entries.HEAD.arun))
+    return await _within(parts.reads_pool.read(entries.HEAD.arun)) is not None
 
 
-async def _registry_answers(parts: Parts) -> bool:
-    return await _within(parts.redis.ping())
+async def registry_state(client: redis.asyncio.Redis) -> dict[str, Any]:
+    """Whether it answers, and how far a fill is: until the registry is in service the ledger answers for it."""
+    head = await _within(read_head_async(client))
+    if head is None:
+        return {"ok": False}
+    told: dict[str, Any] = {"ok": True, "doing": head.phase}
+    if head.phase == "filling":
+        told |= {"done": min(head.done, head.total), "total": head.total}
+    return told
 
 
-async def _within(question: Awaitable[object]) -> bool:
-    """Whether there was an answer in time. The question itself is not cancelled."""
+async def _within(question: Awaitable[T]) -> T | None:
+    """The answer, if there was one in time. The question itself is not cancelled."""
     task = asyncio.ensure_future(question)
     task.add_done_callback(lambda done: done.cancelled() or done.exception())
     await asyncio.wait([task], timeout=PATIENCE_S)
-    if not task.done():
-        return False
-    return isinstance(task.exception(), LedgerError | redis.RedisError | OSError) is False and task.exception() is None
+    return task.result() if task.done() and not task.cancelled() and task.exception() is None else None
 
 
 @router.get("/v1/status")
@@ -135,7 +141,7 @@ async def overview(parts: Parts) -> dict[str, Any]:
             "seq": seq,
             "lease": _lease(parts),
             "filter": _filter(parts),
-            "registry": await _registry_answers(parts),
+            "registry": (await registry_state(parts.redis))["ok"],
         },
         "hosts": [{"id": host.inc.hex()[:12], "seq": host.seq, "lag": max(0, head.seq - host.seq)} for host in known],
         "registry": _compared(parts),
