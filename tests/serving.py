@@ -55,12 +55,16 @@ class Server:
     def settings(self) -> Settings:
         return Settings(data_dir=self.directory / "data")
 
-    def start(self) -> Self:
-        """Returns once the URL is printed. The port is the same at every start."""
+    def start(self, stderr: int | None = None) -> Self:
+        """Returns once the URL is printed. The port is the same at every start. `stderr`: instead of a file."""
         argv = [sys.executable, "-m", "lostid", "serve", "--port", str(self.port), "--json"]
-        with (self.directory / "stderr").open("ab") as stderr:
+        with (self.directory / "stderr").open("ab") as file:
             self.process = subprocess.Popen(
-                argv, env=self.environment, stdout=subprocess.PIPE, stderr=stderr, cwd=self.directory
+                argv,
+                env=self.environment,
+                stdout=subprocess.PIPE,
+                stderr=file if stderr is None else stderr,
+                cwd=self.directory,
             )
         assert self.process.stdout is not None
         line = self.process.stdout.readline()

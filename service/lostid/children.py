@@ -11,6 +11,7 @@ import os
 import sys
 from typing import Protocol
 
+from lostid import stderr
 from lostid.settings import Settings
 
 
@@ -37,6 +38,7 @@ def run_child(argv: list[str]) -> None:
     parser.add_argument("--gate", type=int)
     asked, _ = parser.parse_known_args(argv)  # the rest is the role's own affair
 
+    stderr.never_wait()
     # What is loaded stays. Looking through it for garbage is a third of a worker's start, and a cost ever after.
     gc.disable()
     module, name = ROLES[asked.role].split(":")

@@ -33,11 +33,13 @@ def supervise(
     settings: "Settings", ready: Callable[[str], None], task: Sequence[str] = (), log: IO[bytes] | None = None
 ) -> int:
     """Run the supervisor, and put what it refuses into words and exit codes."""
+    from lostid import stderr
     from lostid.engines.procs import DataDirInUse, EngineRefused
     from lostid.listening import CannotListen
     from lostid.secrets import SecretsRefused
     from lostid.supervisor import StartFailed, Supervisor
 
+    stderr.never_wait()
     try:
         return Supervisor(settings, note, log).run(ready, task)
     except DataDirInUse as e:
