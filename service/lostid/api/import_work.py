@@ -56,10 +56,10 @@ async def work_once(parts: Parts) -> bool:
 async def run(parts: Parts, conn: AsyncConn, job: Import) -> bool:
     """To its end. Each chunk waits until every host has the one before, so that no host falls behind by more."""
     while (appended := await import_jobs.step(conn, job)) is not None:
-        await wait(parts.reports_pool, appended.seq, appended.hash)
+        await wait(parts.reports_pool, appended.seq, appended.hash, parts.told)
         await _registry_has(parts, appended.seq)
     head = await import_jobs.head(conn)
-    await wait(parts.reports_pool, head.seq, head.hash)
+    await wait(parts.reports_pool, head.seq, head.hash, parts.told)
     ended = await import_jobs.end(conn, job)
     if ended:
         logs.line("import.done", id=job.id, state=job.state, rows=job.accepted)

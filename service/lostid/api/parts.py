@@ -62,6 +62,10 @@ class Parts:
     import_room: Room = field(default_factory=lambda: Room(2))
     read_room: Room = field(default_factory=lambda: Room(64))
 
+    def told(self) -> int:
+        """Up to which seq this host's replica has told the ledger; 0 where there is no page."""
+        return 0 if self.checks.view is None else self.checks.view.page.told()
+
 
 def parts_of(request: Request) -> Parts:
     parts: Parts = request.app.state.parts

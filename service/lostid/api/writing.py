@@ -59,7 +59,7 @@ async def prove(parts: Parts, write: WriteKey, id_: str, outcome: Outcome, statu
     # From here on it is in the ledger. Whatever fails: recorded, effect not proved, ask again.
     try:
         # FENCE: until no host can still answer from before the entry.
-        visibility = await wait(parts.reports_pool, appended.seq, appended.hash)
+        visibility = await wait(parts.reports_pool, appended.seq, appended.hash, parts.told)
         # ANSWER: the entry is still there, and the answer is stored where there is none.
         body, in_force = await answer(Proved(id_, appended, visibility, new))
         stored = await parts.reports_pool.write(

@@ -52,6 +52,7 @@ class Slot:
     PHASE = 24
     DONE = 25
     TOTAL = 26
+    TOLD = 27
 
 
 class Phase(IntEnum):
@@ -156,6 +157,10 @@ class PageReader:
                 return position
         raise Unproven("the position is being written")
 
+    def told(self) -> int:
+        """Up to which seq this host has told the ledger what it holds. A hint of when to ask, never a proof."""
+        return self.slots[Slot.TOLD]
+
     def progress(self) -> Progress:
         slots = self.slots
         return Progress(Phase(slots[Slot.PHASE]), slots[Slot.DONE], slots[Slot.TOTAL])
@@ -228,6 +233,10 @@ class PageWriter:
         """Never lowered: a key cache that is newer than asked for does no harm."""
         if seq > self.slots[Slot.AUTH_SEQ]:
             self.slots[Slot.AUTH_SEQ] = seq
+
+    def tell(self, seq: int) -> None:
+        """The ledger has answered a RENEW with this seq."""
+        self.slots[Slot.TOLD] = seq
 
     @property
     def gen(self) -> int:

@@ -145,6 +145,7 @@ class Replica:
                 reply = Reply(hosts.renew(conn, request.inc, request.position.seq, request.position.hash).value)
         finally:
             self._become(lease.after_renew(self.lease, reply, request.sent_ns, TERMS))
+        self.host.page.tell(request.position.seq)
         return reply is not Reply.GRANTED
 
     def _doubt(self) -> None:
