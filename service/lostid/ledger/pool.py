@@ -6,6 +6,8 @@ A worker has two small pools: reads that checks wait for are never queued behind
 from __future__ import annotations
 
 import asyncio
+import select
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any, Concatenate, Final, ParamSpec, TypeVar
@@ -50,12 +52,15 @@ _RECONNECT_S: Final = 1.0
 _TAKE_READER_S: Final = 1.0
 _TAKE_WRITER_S: Final = 3.0
 _DRAIN_S: Final = 5.0
+_TRUSTED_S: Final = 1.0
 
 
 class WriterConn(psycopg.AsyncConnection[TupleRow]):
     """A connection whose statement, once sent, is never cancelled: a cancelled commit is acknowledged but may be lost.
 
     psycopg would cancel when its task is cancelled; here it waits five seconds for the end and then closes."""
+
+    used_s: float = 0.0
 
     async def cancel_safe(self, *, timeout: float = 30.0) -> None:
         pass
@@ -70,11 +75,10 @@ class LedgerPool:
             conninfo, min_size=1, max_size=reads, timeout=_TAKE_READER_S, open=False, name=f"{name}-reads",
             kwargs=_KWARGS, configure=_configure_reader, max_idle=600, reconnect_timeout=_RECONNECT_S,
         )  # fmt: skip
-        # A write on a connection that died unnoticed would end as "unknown": worth a look before each use.
         self._writes: AsyncConnectionPool[WriterConn] = AsyncConnectionPool(
             conninfo, min_size=1, max_size=writes, timeout=_TAKE_WRITER_S, open=False, name=f"{name}-writes",
             kwargs=_KWARGS, configure=_configure_writer, max_idle=600, reconnect_timeout=_RECONNECT_S,
-            connection_class=WriterConn, check=AsyncConnectionPool.check_connection,
+            connection_class=WriterConn, check=_check_writer,
         )  # fmt: skip
         self._writing: set[asyncio.Task[Any]] = set()
 
@@ -118,7 +122,10 @@ class LedgerPool:
     ) -> T:
         with translated(writing=True):
             async with self._writes.connection() as conn:
-                return await work(conn, *args, **kwargs)
+                try:
+                    return await work(conn, *args, **kwargs)
+                finally:
+                    conn.used_s = time.monotonic()
 
     def _written(self, task: asyncio.Task[Any]) -> None:
         self._writing.discard(task)
@@ -160,6 +167,15 @@ async def aconnect(dsn: str, *, name: str, statement_timeout: str = _WRITE_TIMEO
 async def _configure(conn: AsyncConn, statement_timeout: str) -> None:
     watch_warnings(conn)
     await _SESSION.arun(conn, {"statement_timeout": statement_timeout})
+
+
+async def _check_writer(conn: WriterConn) -> None:
+    """A write on a connection that died unnoticed would end as "unknown". One whose server has ended it has something
+    to read; one that vanished without a word is asked, unless it has just been used."""
+    poll = select.poll()
+    poll.register(conn.fileno(), select.POLLIN)
+    if poll.poll(0) or time.monotonic() - conn.used_s > _TRUSTED_S:
+        await AsyncConnectionPool.check_connection(conn)
 
 
 async def _configure_reader(conn: AsyncConn) -> None:
