@@ -1,8 +1,8 @@
 """Standard error that never makes a process wait.
 
 Whoever collects our lines may stall: a full pipe would then hold the event loop that answers checks, or the replica
-that renews the lease. Lines go through a bounded buffer and a thread instead. What does not fit is lost and counted, and
-the count is written as soon as somebody reads again.
+that renews the lease. Lines go through a bounded buffer and a thread instead. What does not fit is lost and counted,
+and the count is written as soon as somebody reads again.
 """
 
 from __future__ import annotations

@@ -20,7 +20,8 @@ from lostid.replication.fence import Passed, Seen
 from lostid.replication.rules import TERMS
 
 # A look costs the ledger and this process more than all else in the wait, and cannot succeed before this host's own
-# replica has told the ledger. That is watched on the page, for next to nothing; a replica that is away is not waited for.
+# replica has told the ledger. That is watched on the page, for next to nothing; not for long, since a replica may be
+# away.
 _WATCH_S: Final = 0.001
 _WATCHED_NS: Final = 5_000_000
 # Other hosts take about a millisecond more; whoever waits longer waits for a host that went away.
@@ -55,7 +56,7 @@ async def wait(pool: LedgerPool, seq: int, hash_: bytes, told: Callable[[], int]
     evictor = _evictors.setdefault(pool, Evictor())
     looks = 0
     if told is not None:
-        while told() < seq and boottime_ns() - begun.t0_ns < _WATCHED_NS:
+        while told() < seq and boottime_ns() - begun.t0_ns < _WATCHED_NS:  # noqa: ASYNC110  another process's memory
             await asyncio.sleep(_WATCH_S)
     while True:
         seen = await _look(pool, begun.position)
