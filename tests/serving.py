@@ -41,6 +41,17 @@ def free_port() -> int:
             return port
 
 
+def children_of(pid: int, name: str | None = None) -> list[int]:
+    """Process ids of this one's children: all of them, or those with this program or role."""
+    found = []
+    for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            words = Path(f"/proc/{child}/cmdline").read_text().replace(" ", "\0").split("\0")
+            if name is None or name in (Path(words[0]).name, *words):
+                found.append(int(child))
+    return found
+
+
 class Server:
     """A server on a free port with a data directory of its own, which is removed when this ends."""
 
@@ -88,14 +99,7 @@ class Server:
     def children(self, name: str | None = None) -> list[int]:
         """Process ids of the supervisor's children: all of them, or those with this program or role."""
         assert self.process is not None
-        pid = self.process.pid
-        found = []
-        for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
-            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-                words = Path(f"/proc/{child}/cmdline").read_text().replace(" ", "\0").split("\0")
-                if name is None or name in (Path(words[0]).name, *words):
-                    found.append(int(child))
-        return found
+        return children_of(self.process.pid, name)
 
     def key(self, *roles: str, env: str = "live", org: str = "org", **more: Any) -> str:
         """The secret of a new key, straight from the ledger."""

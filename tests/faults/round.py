@@ -1,0 +1,108 @@
+"""One round: a cluster of its own, the load on it, the faults of one seed; then everything is healed and judged.
+
+Its folder keeps what it takes to understand it afterwards: `faults.jsonl`, `history.npz`, `report.json`, the logs.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterable
+from dataclasses import asdict
+from pathlib import Path
+
+from tests.faults.cluster import NAMES, Cluster, Pause
+from tests.faults.record import Record
+from tests.faults.report import Findings, judged
+from tests.faults.schedule import Played, drawn, play, table
+
+WARM_S = 2.0
+HEAL_S = 60.0
+VERIFY_S = 240.0
+DOCUMENTS_PER_S = 2000
+
+
+def play_round(seed: int, seconds: float, folder: Path) -> Findings:
+    """`folder` must exist; the engines' data lies elsewhere and is removed."""
+    place = Path(tempfile.mkdtemp(prefix="lostid-faults-"))
+    place.chmod(0o755)  # the engines are other users
+    try:
+        cluster = Cluster(place)
+        try:
+            faults = _under_load(cluster, seed, seconds, folder)
+        finally:
+            cluster.close()
+            _keep_logs(place, folder)
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+    findings = judged(Record.load(folder / "history.npz"), faults, seed, seconds)
+    (folder / "report.json").write_text(json.dumps(findings.told(), indent=1))
+    return findings
+
+
+def _under_load(cluster: Cluster, seed: int, seconds: float, folder: Path) -> list[Played]:
+    desks = _Desks(cluster, seed, folder)
+    played: list[Played] = []
+    with (folder / "faults.jsonl").open("w") as log:
+
+        def told(fault: Played) -> None:
+            played.append(fault)
+            log.write(json.dumps(asdict(fault)) + "\n")
+            log.flush()
+
+        found = table(desks.storm, disks=cluster.postgres.primary.disk.limited)
+        time.sleep(WARM_S)
+        try:
+            play(drawn(random.Random(seed), found), cluster, time.monotonic() + seconds, told)
+        finally:
+            _waited(cluster.mend(HEAL_S))
+    desks.end()
+    return played
+
+
+class _Desks:
+    """The load's process."""
+
+    def __init__(self, cluster: Cluster, seed: int, folder: Path) -> None:
+        config = {
+            **cluster.keys(),
+            "seed": seed,
+            "rate": DOCUMENTS_PER_S,
+            "doors": {name: cluster.links.ports[f"client-{name}"] for name in NAMES},
+            "history": str(folder / "history.npz"),
+        }
+        self._log = folder / "desks.log"
+        with self._log.open("wb") as log:
+            argv = [sys.executable, "-m", "tests.faults.desks", json.dumps(config)]
+            self._process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=log, stderr=log)
+
+    def storm(self, seconds: float) -> None:
+        self._say({"storm": seconds})
+
+    def end(self) -> None:
+        """It asks about every receipt once more, and saves what it saw."""
+        self._say({"end": True})
+        code = self._process.wait(VERIFY_S)
+        if code != 0:
+            raise RuntimeError(f"the load ended with exit code {code}: {self._log.read_text()[-2000:]}")
+
+    def _say(self, order: dict[str, object]) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(order).encode() + b"\n")
+        self._process.stdin.flush()
+
+
+def _waited(pauses: Pause) -> None:
+    for seconds in pauses:
+        time.sleep(seconds)
+
+
+def _keep_logs(place: Path, folder: Path) -> None:
+    logs: Iterable[Path] = (*place.glob("host-*/log"), *place.glob("*/log/*.log"), *place.glob("*.log"))
+    for path in logs:
+        shutil.copyfile(path, folder / "-".join(path.relative_to(place).parts))
