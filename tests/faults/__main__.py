@@ -18,6 +18,7 @@ from pathlib import Path
 
 from tests.faults.report import Findings
 from tests.faults.round import play_round
+from tests.faults.sabotage import sabotage
 
 _OWN_MOUNTS = "LOSTID_FAULTS_OWN_MOUNTS"
 
@@ -28,12 +29,15 @@ def main() -> int:
     parser.add_argument("--seed", type=int, help="play the round of this seed, once")
     parser.add_argument("--round", type=float, default=4.0, metavar="MINUTES", help="length of a round (4)")
     parser.add_argument("--folder", type=Path, default=Path("faults-runs"), help="where to keep what was seen")
+    parser.add_argument("--sabotage", metavar="MUTANT", help="with this mutant in the service: it should be found out")
     parser.add_argument("--json", action="store_true", help="the report as JSON")
     asked = parser.parse_args()
     _own_mounts()
     minutes = asked.minutes or asked.round
-    folder: Path = asked.folder / time.strftime("%Y%m%d-%H%M%S")
+    folder: Path = asked.folder.absolute() / time.strftime("%Y%m%d-%H%M%S")
     folder.mkdir(parents=True)
+    if asked.sabotage:
+        sabotage(asked.sabotage, folder)
     total, broken = _rounds(asked.seed, minutes, asked.round, folder)
     told = {**total.told(), "not_ended": broken, "folder": str(folder)}
     (folder / "report.json").write_text(json.dumps(told, indent=1))

@@ -16,7 +16,7 @@ _PIECE = bytes(1 << 20)
 
 
 class Disk:
-    """A directory; `limited` says whether it can really be full."""
+    """A directory; where it is no disk of its own (`limited`), it is never filled."""
 
     def __init__(self, path: Path, megabytes: int, mode: int = 0o755) -> None:
         self.path = path
@@ -26,7 +26,8 @@ class Disk:
 
     def fill(self) -> None:
         """To the last byte that root may have."""
-        assert self.limited, "an ordinary directory would take the whole machine along"
+        if not self.limited:
+            raise PermissionError("no right to mount a small disk here, and the large one is everybody's")
         with (self.path / _BALLAST).open("wb", buffering=0) as ballast:
             for piece in (_PIECE, _PIECE[:4096]):
                 try:

