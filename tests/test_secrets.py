@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from lostid.secrets import NAMES, SecretsRefused, load_or_make
+from lostid.secrets import NAMES, SIZE, SecretsRefused, SigningFile, load_or_make, replace_signing
 
 
 def test_made_once(tmp_path: Path) -> None:
@@ -60,3 +60,19 @@ def test_not_shown(tmp_path: Path) -> None:
     """Printing the secrets shows none of them."""
     made = load_or_make(tmp_path, make=True)
     assert repr(made) == "Secrets()"
+
+
+def test_signing_file(tmp_path: Path) -> None:
+    """A new key is taken up as soon as it lies there; while nothing readable does, the one before it counts."""
+    secrets = load_or_make(tmp_path, make=True)
+    signing = SigningFile(tmp_path)
+    assert signing.seed() == secrets.signing
+    replace_signing(tmp_path, b"n" * SIZE)
+    assert signing.seed() == b"n" * SIZE
+    assert load_or_make(tmp_path, make=False).signing == b"n" * SIZE
+    (tmp_path / "signing").write_text("nonsense")
+    assert signing.seed() == b"n" * SIZE
+    (tmp_path / "signing").unlink()
+    assert signing.seed() == b"n" * SIZE
+    with pytest.raises(SecretsRefused):
+        SigningFile(tmp_path).seed()

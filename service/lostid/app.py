@@ -34,7 +34,7 @@ from lostid.ledger.pool import LedgerPool, open_pool
 from lostid.registry.client import open_async_client
 from lostid.registry.lookup import ExactLookup
 from lostid.registry.reader import Reader
-from lostid.secrets import load_or_make
+from lostid.secrets import SigningFile, load_or_make
 from lostid.settings import Settings
 
 CARE_EVERY_S = 0.2
@@ -78,7 +78,9 @@ async def running(settings: Settings) -> AsyncIterator[Parts]:
         clock, made = Clock(settings.zone), Ids()
         confirm = _confirming(reads_pool)
         checks = Checks(keyring, keys, Rates(settings.run_dir), journal, confirm, clock, made, meter)
-        checks.signer = Signer(secrets.signing, settings.log_origin, lambda: reads_pool.read(tree.TIP.arun))
+        checks.signer = Signer(
+            SigningFile(settings.secrets_path).seed, settings.log_origin, lambda: reads_pool.read(tree.TIP.arun)
+        )
         parts = Parts(settings, keyring, clock, made, meter, keys, checks, journal, reports_pool, reads_pool, client)
         for care in (
             _care(parts, confirm),

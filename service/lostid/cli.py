@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from lostid.commands import api, demo, doctor, importing, keys, people, serve, trust, version, withdrawals
+from lostid.commands import api, demo, doctor, importing, keys, people, serve, signing, trust, version, withdrawals
 from lostid.commands.telling import Failed, show_error
 
 app = typer.Typer(
@@ -15,6 +15,7 @@ app = typer.Typer(
 )
 app.command()(serve.serve)
 app.command()(demo.demo)
+keys.app.command()(signing.rotate_signing)
 app.add_typer(keys.app, name="keys")
 app.add_typer(people.stations, name="stations")
 app.add_typer(people.operators, name="operators")

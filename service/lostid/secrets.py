@@ -45,6 +45,33 @@ def load_or_make(directory: Path, make: bool) -> Secrets:
     return Secrets(*(_read(directory / name) for name in NAMES))
 
 
+def replace_signing(directory: Path, seed: bytes) -> None:
+    """Put a new signing key in the place of the old one, which is gone then."""
+    _write(directory / "signing", seed)
+
+
+class SigningFile:
+    """The signing key as it is now: it may be rotated, or copied here from another host, while a server runs."""
+
+    def __init__(self, directory: Path) -> None:
+        self._path = directory / "signing"
+        self._seen: tuple[int, int] | None = None
+        self._seed = b""
+
+    def seed(self) -> bytes:
+        """Reads the file only after it was replaced. While it cannot be read, the key from before counts. Raises
+        SecretsRefused where there is none."""
+        try:
+            found = self._path.stat()
+            seen = (found.st_ino, found.st_mtime_ns)
+            if seen != self._seen:
+                self._seed, self._seen = _read(self._path), seen
+        except (OSError, SecretsRefused) as refused:
+            if not self._seed:
+                raise SecretsRefused(str(refused)) from None
+        return self._seed
+
+
 def _write(path: Path, secret: bytes) -> None:
     """Whole or not at all, also across a power cut: written aside, synced, then named."""
     aside = path.with_name(f".{path.name}.new")

@@ -4,11 +4,13 @@ import base64
 import json
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from typer.testing import CliRunner
 
 from lostid.cli import app
@@ -21,7 +23,7 @@ from lostid.log.note import NoteVerifier
 from lostid.registry.buckets import Layout
 from lostid.registry.client import open_client
 from lostid.registry.writer import Writer
-from lostid_client import verify_receipt
+from lostid_client import ReceiptRefused, verify_receipt
 from tests.api.schema_check import check_against
 from tests.api.serving import Key, Served, check_of, person, report_of, resident
 
@@ -251,3 +253,58 @@ def test_older_record_put_back(server: Served, desk: httpx.Client, counter: http
         until(lambda: registry(client)["alarms"] == 0)
         check_against("Status", client.get("/v1/status").json())
         assert client.get("/readyz").json()["registry"] == {"ok": True, "alarms": 0}
+
+
+def _kid(receipt: str) -> str:
+    header = receipt.split(".")[0]
+    return str(json.loads(base64.urlsafe_b64decode(header + "=" * (-len(header) % 4)))["kid"])
+
+
+async def _add_key(conn: AsyncConn, public: bytes) -> None:
+    """What somebody with the database's own password can do."""
+    row = (jws.thumbprint(public), public)
+    await conn.execute("INSERT INTO signing_keys (kid, public) VALUES (%s, %s)", row)
+
+
+def test_rotation(server: Served, desk: httpx.Client, counter: httpx.Client, auditor: Key, tmp_path: Path) -> None:
+    """A new key signs within seconds in every worker and in the log; what the old one signed verifies as before. A key
+    that somebody put into the ledger is not published."""
+    pinned, old = tmp_path / "before.json", signed_check(desk, resident())
+    report = reported(counter)
+    with server.client() as client:
+        before = client.get("/.well-known/jwks.json").json()
+        pinned.write_text(json.dumps(before))
+        command = ("log", "verify", server.url, "--state", str(tmp_path / "seen.json"))
+        assert run_cli(*command, LOSTID_KEY=auditor.secret)[0] == 0
+
+        code, out = run_cli("keys", "rotate-signing", "--json", LOSTID_DATA_DIR=str(server.data_dir))
+        assert code == 0
+        kid = json.loads(out)["kid"]
+        stranger = Ed25519PrivateKey.generate().public_key().public_bytes_raw()
+        server.in_ledger(lambda conn: _add_key(conn, stranger))
+
+        def signs(kid: str) -> bool:
+            answers = [signed_check(client, resident())["receipt"] for client in clients]
+            return all(_kid(answer) == kid for answer in answers)
+
+        with ExitStack() as stack:
+            clients = [stack.enter_context(server.client()) for _ in range(8)]  # of both workers
+            for one in clients:
+                one.headers["Authorization"] = desk.headers["Authorization"]
+            until(lambda: signs(kid))
+        now = client.get("/.well-known/jwks.json").json()
+        check_against("KeySet", now)
+    assert [key["kid"] for key in now["keys"]] == [*(key["kid"] for key in before["keys"]), kid]
+    assert verify_receipt(old["receipt"], now)["jti"] == old["id"]
+    assert verify_receipt(report["receipt"], now)["jti"] == report["id"]
+    with pytest.raises(ReceiptRefused):
+        verify_receipt(signed_check(desk, resident())["receipt"], before)
+    reported(counter)
+
+    def continues() -> bool:
+        """Also for somebody who has kept the old key alone, over a checkpoint by the new one."""
+        code, out = run_cli(*command, "--jwks", str(pinned), "--json", LOSTID_KEY=auditor.secret)
+        assert code == 0, out
+        return bool(json.loads(out)["size"] > report["seq"])
+
+    until(continues)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request
@@ -16,8 +17,8 @@ from lostid.domain.roles import AUDITOR
 from lostid.ledger import tree
 from lostid.ledger.statement import AsyncConn
 from lostid.ledger.tree import Tip
-from lostid.log import jws
 from lostid.log.growth import edge
+from lostid.log.keychain import SigningKey, believed
 from lostid.log.merkle import HASH_BYTES, TILE_HEIGHT, TILE_WIDTH, prove_inclusion
 from lostid.log.tiles import ENTRIES, TileName, TileSource, is_available, pack_bundle, parse_path
 
@@ -40,8 +41,10 @@ Reader = Annotated[None, Depends(auditor_or_anybody)]
 @router.get("/.well-known/jwks.json")
 async def jwks(request: Request) -> Response:
     """The keys that verify receipts, those of the past included."""
-    keys = await parts_of(request).reads_pool.read(tree.KEYS.arun)
-    return JSONResponse({"keys": [jws.jwk(public) for public in keys]}, headers={"Cache-Control": "max-age=300"})
+    parts = parts_of(request)
+    rows = [SigningKey(**asdict(row)) for row in await parts.reads_pool.read(tree.KEYS.arun)]
+    keys = believed(rows, parts.checks.signer.public)
+    return JSONResponse({"keys": [key.jwk for key in keys]}, headers={"Cache-Control": "max-age=300"})
 
 
 @router.get("/v1/log/checkpoint")

@@ -203,7 +203,13 @@ ANSWERS: dict[str, Schema] = {
             "checkpoint": {"type": "string", "description": "The signed note for tree_size."},
         }
     ),
-    "KeySet": obj({"keys": array(obj({"kty": TEXT, "crv": TEXT, "x": TEXT, "kid": TEXT, "use": TEXT, "alg": TEXT}))}),
+    "KeySet": obj(
+        {
+            "keys": array(
+                obj({"kty": TEXT, "crv": TEXT, "x": TEXT, "kid": TEXT, "use": TEXT, "alg": TEXT}, {"endorsement": TEXT})
+            )
+        }
+    ),
     "Report": obj(_REPORT_CORE, {"in_force_at": INSTANT, "visibility": ref("Visibility"), "review": FLAG, **_OWN}),
     "ReportList": obj({"reports": array(ref("Report"))}, {"next_cursor": TEXT}),
     "Entry": obj(

@@ -30,18 +30,26 @@ _INSTANCE = ("valid_from", "valid_until", "issue_no", "card_serial")
 class Signer:
     """One per worker. `load` reads the log's tip from the ledger."""
 
-    def __init__(self, seed: bytes, origin: str, load: Callable[[], Awaitable[Tip]]) -> None:
-        self._private = Ed25519PrivateKey.from_private_bytes(seed)
+    def __init__(self, seed: Callable[[], bytes], origin: str, load: Callable[[], Awaitable[Tip]]) -> None:
+        self._seed = seed
+        self._private = Ed25519PrivateKey.from_private_bytes(seed())
         self._origin = origin
         self._load = load
         self._tip: Tip | None = None
         self._seen = 0.0
 
     async def refresh(self) -> None:
-        """Read the tip anew. Raises whatever `load` raises; the old tip is then used until it is too old."""
+        """Take up the signing key as it is now, and read the tip anew. Raises whatever `load` raises; the old tip is
+        then used until it is too old."""
+        self._private = Ed25519PrivateKey.from_private_bytes(self._seed())
         began = time.monotonic()
         self._tip = await self._load()
         self._seen = began
+
+    @property
+    def public(self) -> bytes:
+        """The key that signs now."""
+        return self._private.public_key().public_bytes_raw()
 
     def ready(self) -> bool:
         """Whether receipts are signed now."""

@@ -30,18 +30,23 @@ def verify_log(
         str, typer.Option(help="The log's name: LOSTID_LOG_ORIGIN of the registry.")
     ] = "localhost/lostid",
     state: Annotated[Path | None, typer.Option(help="Where the last checkpoint seen is remembered.")] = None,
-    jwks: Annotated[Path | None, typer.Option(help="The registry's keys, kept from before; else asked for.")] = None,
+    jwks: Annotated[
+        Path | None,
+        typer.Option(help="The registry's keys, kept from before: only they, and keys that they endorse, are trusted."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Rebuild every hash of the published log, and compare with the last visit. Exit code 1: something is wrong."""
     from lostid.log import verifying
     from lostid.log.jws import keys_of
+    from lostid.log.keychain import endorsed
     from lostid.log.note import NoteVerifier
 
     base = (url or os.environ.get("LOSTID_URL") or "http://127.0.0.1:8080").rstrip("/")
     state = state or _state_path(base)
     with _client(base) as client:
-        keys = keys_of(json.loads(jwks.read_text()) if jwks else json.loads(_fetch(client, "/.well-known/jwks.json")))
+        published = json.loads(_fetch(client, "/.well-known/jwks.json"))
+        keys = endorsed(keys_of(json.loads(jwks.read_text())), published) if jwks else keys_of(published)
         verifiers = [NoteVerifier(origin, public) for public in keys.values()]
         found = verifying.verify_log(lambda path: _fetch(client, f"/v1/log/{path}"), origin, verifiers, _seen(state))
     findings = [{"code": finding.code, "where": finding.where} for finding in found.findings]

@@ -35,6 +35,17 @@ class Alarm:
     what: str
 
 
+@dataclass(frozen=True, slots=True)
+class KeyRow:
+    """A key that signs or signed, as it stands there: whether it is ours is for `log.keychain` to say."""
+
+    kid: str
+    public: bytes
+    predecessor: str | None
+    by_predecessor: str | None
+    by_itself: str | None
+
+
 ONLY_ONE: Final = Statement("SELECT pg_try_advisory_lock(hashtextextended('lostid.log', 0))", lambda r: bool(r[0][0]))
 
 TIP = Statement(
@@ -100,8 +111,20 @@ ADD_KEY = Statement(
     nothing,
     writes=True,
 )
+SUCCEED = Statement(
+    """
+    INSERT INTO signing_keys (kid, public, predecessor, by_predecessor, by_itself)
+    VALUES (%(kid)s, %(public)s, %(predecessor)s, %(by_predecessor)s, %(by_itself)s)
+    """,
+    nothing,
+    writes=True,
+)
+ROTATING: Final = Statement(
+    "SELECT pg_try_advisory_lock(hashtextextended('lostid.signing', 0))", lambda rows: bool(rows[0][0])
+)
 KEYS = Statement(
-    "SELECT public FROM signing_keys ORDER BY added_at, kid", lambda rows: [bytes(public) for (public,) in rows]
+    "SELECT kid, public, predecessor, by_predecessor, by_itself FROM signing_keys ORDER BY added_at, kid",
+    lambda rows: [KeyRow(*row) for row in rows],
 )
 # Raw: a row that somebody changed by hand may not decode, and that must be seen rather than raised.
 ENTRIES = Statement(

@@ -29,7 +29,7 @@ from lostid.log.jws import thumbprint
 from lostid.log.leaf import SALT_BYTES, Leaf, commitment
 from lostid.log.reading_again import cover_faults, entry_faults, leaf_faults
 from lostid.log.tiles import TileSource
-from lostid.secrets import load_or_make
+from lostid.secrets import SigningFile
 from lostid.settings import Settings
 
 EVERY_S = 1.0
@@ -46,10 +46,14 @@ class Sequencer:
     def __init__(self, conn: Conn, origin: str, private: Ed25519PrivateKey) -> None:
         self._conn = conn
         self._origin = origin
-        self._private = private
         self._swept = 0
+        self.sign_with(private)
+
+    def sign_with(self, private: Ed25519PrivateKey) -> None:
+        """The key that signs from now on, and that everybody finds among the published ones."""
+        self._private = private
         public = private.public_key().public_bytes_raw()
-        tree.ADD_KEY.run(conn, {"kid": thumbprint(public), "public": public})
+        tree.ADD_KEY.run(self._conn, {"kid": thumbprint(public), "public": public})
 
     def turn(self, now_ms: int) -> bool:
         """Sign what is new; True when there may be more at once."""
@@ -149,14 +153,18 @@ def run(settings: Settings, fd: int | None) -> int:
     """The process. Ends on SIGTERM at once: whatever is half done is rolled back."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     assert settings.database_url is not None  # noqa: S101  the supervisor has resolved it
-    private = Ed25519PrivateKey.from_private_bytes(load_or_make(settings.secrets_path, make=False).signing)
+    signing = SigningFile(settings.secrets_path)
     while True:
         try:
             with connect(settings.database_url, name="lostid-log") as conn:
                 while not tree.ONLY_ONE.run(conn):
                     time.sleep(EVERY_S)
-                sequencer = Sequencer(conn, settings.log_origin, private)
+                seed = signing.seed()
+                sequencer = Sequencer(conn, settings.log_origin, Ed25519PrivateKey.from_private_bytes(seed))
                 while True:
+                    if signing.seed() != seed:
+                        seed = signing.seed()
+                        sequencer.sign_with(Ed25519PrivateKey.from_private_bytes(seed))
                     if not sequencer.turn(time.time_ns() // 1_000_000):
                         time.sleep(EVERY_S)
         except LedgerError as error:

@@ -20,8 +20,6 @@ from lostid.replication.sweeping import Restart, Sweeper
 from lostid.secrets import load_or_make
 from lostid.settings import Settings
 
-EVERY_S: Final = 2.0
-"""Seconds from the begin of a round to the next, at least."""
 KEEP_EVERY_S: Final = 10.0
 _RETRY_S: Final = 1.0
 _NICE: Final = 5
@@ -69,12 +67,14 @@ def sweep(sweeper: Sweeper) -> None:
             if time.monotonic() - kept >= KEEP_EVERY_S:
                 sweeper.keep(int(took * 1000))
                 kept = time.monotonic()
-        time.sleep(max(0.0, EVERY_S - took))
 
 
 def paced(sweeper: Sweeper) -> None:
-    """One round, resting after each step."""
-    began = time.monotonic()
-    for rest in sweeper.round():
-        time.sleep(rest * (time.monotonic() - began))
-        began = time.monotonic()
+    """One round in the time that is planned for it; longer where much has to be read, for each step is followed by a
+    rest of its own length."""
+    began = step = time.monotonic()
+    for share in sweeper.round():
+        now = time.monotonic()
+        time.sleep(max(now - step, began + share * sweeper.planned_s - now))
+        step = time.monotonic()
+    time.sleep(max(0.0, began + sweeper.planned_s - step))
