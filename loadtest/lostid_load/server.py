@@ -41,8 +41,8 @@ def serving(workers: int) -> Iterator[Target]:
             server = subprocess.Popen(command, env=environment, stdout=out, stderr=subprocess.STDOUT)
             try:
                 _await_ready(port, server, log)
-                checker = _key(environment, "--org", "load", "--role", "checker")
-                reporter = _key(
+                checker = make_key(environment, "--org", "load", "--role", "checker")
+                reporter = make_key(
                     environment, "--org", "load", "--role", "reporter", "--station", "load", "--operator", "load-1"
                 )
                 yield Target("127.0.0.1", port, checker, reporter)
@@ -55,7 +55,12 @@ def serving(workers: int) -> Iterator[Target]:
                     server.wait()
 
 
-def _key(environment: dict[str, str], *arguments: str) -> str:
+def make_key(environment: dict[str, str], *arguments: str) -> str:
+    """An API key of the server with this environment.
+
+    Raises:
+        ServerFailed: see the class.
+    """
     command = [sys.executable, "-m", "lostid", "keys", "create", "--json", *arguments]
     made = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if made.returncode:

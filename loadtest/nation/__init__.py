@@ -1,0 +1,1 @@
+"""How the registry grows: synthetic ledgers of any size, and what memory, restart and speed become of them."""

@@ -1,0 +1,94 @@
+"""``python -m nation``: memory and restart at each size, and speed at the largest beside the smallest. Writes JSON.
+
+    PYTHONPATH=loadtest .venv/bin/python -m nation --sizes 1000 100000 1000000 10000000
+
+Each size needs its ledger's room on disk (about 300 bytes for each document, and as much again while it is made) and in
+memory (about 60, filter and Redis together). 100 million take half an hour and 40 GB: ask for them alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import shutil
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from nation import generate, plots, speed
+from nation.host import Host
+
+_FILTER_STARTS_AT = 1_000_000
+
+
+def main() -> int:
+    """Measure, show, write."""
+    parser = argparse.ArgumentParser(prog="nation", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--sizes", type=int, nargs="+", default=[1_000, 100_000, 1_000_000, 10_000_000])
+    parser.add_argument("--directory", type=Path, default=Path("/var/tmp/lostid-nation"))  # noqa: S108 -- made 0700
+    parser.add_argument("--keep", action="store_true", help="leave the ledgers there; those that are there are used")
+    parser.add_argument("--rounds", type=int, default=5, help="of the comparison of speed; 0: none")
+    parser.add_argument("--seconds", type=float, default=4.0)
+    parser.add_argument("--out", type=Path, default=Path("loadtest-results"))
+    options = parser.parse_args()
+    console = Console(stderr=True)
+    told: dict[str, Any] = {"at": datetime.now(UTC).isoformat(timespec="seconds"), "machine": _machine(), "sizes": []}
+    places = {size: options.directory / str(size) for size in sorted(options.sizes)}
+    for size, place in places.items():
+        told["sizes"].append(_measured(size, place))
+        console.print(told["sizes"][-1])
+    smallest, largest = min(places), max(places)
+    if options.rounds and smallest < largest:
+        told["speed"] = speed.compared(places[smallest], places[largest], options.rounds, options.seconds)
+        told["speed"] |= {"small": smallest, "large": largest}
+        console.print({name: told["speed"][name] for name in ("size", "mix")})
+    options.out.mkdir(parents=True, exist_ok=True)
+    (options.out / "nation.json").write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+    plots.write(told["sizes"], options.out)
+    if not options.keep:
+        for place in places.values():
+            shutil.rmtree(place)
+    return 0
+
+
+def _measured(size: int, place: Path) -> dict[str, Any]:
+    began = time.monotonic()
+    made = not place.exists()
+    if made:
+        generate.generate(size, place)
+    told: dict[str, Any] = {"documents": size, "generated_s": time.monotonic() - began if made else None}
+    host = Host(place, max(_FILTER_STARTS_AT, 0))
+    with host:
+        told["first_s"] = host.until_filled()
+        host.until_idle()
+        told |= host.weight()
+    told["ledger_bytes"] = sum(
+        file.stat().st_size for file in (place / "postgres" / "base").rglob("*") if file.is_file()
+    )
+    with host:
+        told["warm_s"] = host.until_ready()
+    host.forget_filter()
+    with host:
+        told["cold_s"] = host.until_ready()
+    host.forget_registry()
+    with host:
+        told["empty_redis_ready_s"] = host.until_ready()
+        told["refilled_s"] = host.until_filled()
+    return told
+
+
+def _machine() -> dict[str, Any]:
+    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    named = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return {"cpu": named[0] if named else platform.machine(), "cores": os.cpu_count(), "memory_bytes": memory}
+
+
+if __name__ == "__main__":
+    sys.exit(main())
