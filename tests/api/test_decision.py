@@ -43,7 +43,7 @@ from tests.api.serving import check_of, person
 BOOT = b"boot id of tests"
 SECRET = "lid_live_" + "s" * 43
 LEASE_NS = 10**12
-HEADERS = [(b"authorization", b"Bearer " + SECRET.encode()), (b"content-type", b"application/json")]
+HEADERS = {b"authorization": b"Bearer " + SECRET.encode(), b"content-type": b"application/json"}
 NUMBER = person()
 BODY = msgspec.json.encode(check_of({"type": "cn.resident-id", "number": NUMBER}))
 ALL = Record((("rpt_1", Cover(CoverKind.ALL, None, None, False, False, "lost", 0)),))

@@ -12,7 +12,8 @@ from typing import Any, NoReturn
 from lostid.api.problems import Problem
 
 LIMIT = 256 * 1024
-_JSON_TYPE = re.compile(rb"application/json\s*(;\s*charset\s*=\s*\"?utf-8\"?\s*)?", re.IGNORECASE)
+# RFC 9110 section 5.6.6: a semicolon may stand alone.
+_JSON_TYPE = re.compile(rb"application/json[ \t]*(;[ \t]*(charset=(utf-8|\"utf-8\"))?[ \t]*)*", re.IGNORECASE)
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 _INFINITE = float("inf")
 

@@ -13,7 +13,7 @@ import time
 
 from lostid.api import meters, sandbox, wire
 from lostid.api.problems import Answer, Problem
-from lostid.api.steps import Head, Headers, Outcome, Steps, given, invalid, numbered
+from lostid.api.steps import Head, Outcome, Steps, given, invalid, numbered
 from lostid.api.telling import Ask, batch_json, item_json, refused_item_json, single_json
 from lostid.domain import status as rule
 from lostid.domain.canonical import Canonical
@@ -32,10 +32,9 @@ class Checks(Steps):
 
     # --- one document ------------------------------------------------------------------------------------------------
 
-    def check(self, headers: Headers, body: bytes) -> Outcome:
+    def check(self, head: Head, body: bytes) -> Outcome:
         """The answer itself, unless the filter cannot clear (one check in ten thousand, and what is reported)."""
         started = boottime_ns()
-        head = dict(headers)
         request_id, is_number = self._ids.of_request(head.get(b"request-id"))
         try:
             view, keys = self.view, self._keys
@@ -44,7 +43,7 @@ class Checks(Steps):
             slots = view.slots
             until = slots[LEASE_UNTIL]  # L: after the request came in, before anything that it vouches for
             if slots[_AUTH_SEQ] > keys.seq:  # somebody's key may have been revoked
-                return self._after_reload(self.check, slots[_AUTH_SEQ], headers, body, request_id)
+                return self._after_reload(self.check, slots[_AUTH_SEQ], head, body, request_id)
             key = self._admit(head, len(body))
             asked = wire.decode_check(body)
             if is_number:
@@ -135,10 +134,9 @@ class Checks(Steps):
 
     # --- up to a thousand documents ----------------------------------------------------------------------------------
 
-    def batch(self, headers: Headers, body: bytes) -> Outcome:
+    def batch(self, head: Head, body: bytes) -> Outcome:
         """As `check`, with one lease and one clock for all: what is said of the first document holds for the last."""
         started = boottime_ns()
-        head = dict(headers)
         request_id, is_number = self._ids.of_request(head.get(b"request-id"))
         try:
             view, keys = self.view, self._keys
@@ -147,7 +145,7 @@ class Checks(Steps):
             slots = view.slots
             until = slots[LEASE_UNTIL]
             if slots[_AUTH_SEQ] > keys.seq:
-                return self._after_reload(self.batch, slots[_AUTH_SEQ], headers, body, request_id)
+                return self._after_reload(self.batch, slots[_AUTH_SEQ], head, body, request_id)
             key = self._admit(head, len(body))
             asked = wire.decode_batch(body)
             if is_number:

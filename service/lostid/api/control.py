@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from fastapi import FastAPI
+from starlette.routing import Route
 
 from lostid.api import as_of, edge, health, imports, log, reports, rewinding, scenarios, withdrawals
 from lostid.api.lane import PATHS
-from lostid.api.problems import Problem
-
-_NOT_POST = ("GET", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
 
 
 def control_plane() -> FastAPI:
@@ -24,9 +22,5 @@ def control_plane() -> FastAPI:
     app.include_router(imports.router)
     app.include_router(scenarios.router)
     for path in PATHS:  # POST never comes here: the lane answers it
-        app.add_api_route(path, _only_post, methods=[*_NOT_POST], include_in_schema=False)
+        app.router.routes.append(Route(path, edge.OnlyPost()))
     return app
-
-
-async def _only_post() -> None:
-    raise Problem("method_not_allowed", headers=[(b"allow", b"POST")])

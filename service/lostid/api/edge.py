@@ -14,7 +14,7 @@ from starlette.requests import ClientDisconnect
 
 from lostid.api import logs, meters
 from lostid.api.ids import Ids
-from lostid.api.lane import App, Message, Receive, Scope, Send
+from lostid.api.lane import App, Message, Receive, Scope, Send, answer_with
 from lostid.api.problems import Answer, Header, Problem, prefers_chinese, render
 from lostid.guard.auth import Refused
 from lostid.ledger.errors import LedgerError, LedgerFault
@@ -49,8 +49,10 @@ class Edge:
                 message["headers"] = _completed(message.get("headers", ()), request_id)
             await send(message)
 
+        # RFC 9110 section 9.3.2: HEAD is GET whose body stays here, which is the server's part: it keeps its own scope.
+        asked = {**scope, "method": "GET"} if scope["method"] == "HEAD" else scope
         try:
-            await self._inner(scope, receive, note_start)
+            await self._inner(asked, receive, note_start)
         except ClientDisconnect:
             state["code"] = "disconnected"
         except Exception as error:  # the last net: the contract knows no 5xx but 503
@@ -58,10 +60,10 @@ class Edge:
             if status == 0:
                 await answer_with(render(unforeseen(), request_id, zh=state["zh"]), note_start)
                 state["code"] = unforeseen().code
-        parts = getattr(scope["app"].state, "parts", None) if "app" in scope else None
+        parts = getattr(asked["app"].state, "parts", None) if "app" in asked else None
         if parts is not None:
             parts.meters.add(meters.KIND_CONTROL)
-        _log(scope, state, status, time.perf_counter_ns() - began)
+        _log({**asked, "method": scope["method"]}, state, status, time.perf_counter_ns() - began)
 
 
 def _completed(headers: object, request_id: str) -> list[Header]:
@@ -72,11 +74,6 @@ def _completed(headers: object, request_id: str) -> list[Header]:
     if b"cache-control" not in names:
         found.append((b"cache-control", b"no-store"))
     return found
-
-
-async def answer_with(answer: Answer, send: Send) -> None:
-    await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
-    await send({"type": "http.response.body", "body": answer.body})
 
 
 def unforeseen() -> Problem:
@@ -102,6 +99,13 @@ def _log(scope: Scope, state: dict[str, object], status: int, took_ns: int) -> N
         org=getattr(key, "org", None),
         operator=getattr(key, "operator", None),
     )
+
+
+class OnlyPost:
+    """Stands at an address behind the route that answers POST there, lest a route with a parameter takes it for its."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        raise Problem("method_not_allowed", headers=[(b"allow", b"POST")])
 
 
 def install(app: FastAPI) -> None:
@@ -132,6 +136,8 @@ def as_problem(error: Exception) -> Problem:
     if isinstance(error, HTTPException):
         if error.status_code == 405:
             allow = (error.headers or {}).get("Allow", "")
+            if "GET" in allow:
+                allow += ", HEAD"
             return Problem("method_not_allowed", headers=[(b"allow", allow.encode("latin-1"))])
         return Problem("not_found")
     if isinstance(error, RequestValidationError):

@@ -3,57 +3,37 @@
 A check whose request is ordinary is answered as soon as its body is complete: no task, no scope, no event. Everything
 else (other paths and methods, HTTP/1.0, `Connection: close`, `Expect`, bodies without a length, a client that does not
 read its answers, a request behind one that is still being answered) goes the way of ASGI, which gives the same answer.
+What is no request is told so by a problem like all others, and ends its connection.
 
 What must hold: the bytes of an answer do not depend on the way, but for ids and times; answers leave in the order of
-their requests; no connection keeps a place longer than the deadlines below without making use of it.
+their requests, refusals too; nothing behind a refused request is read; no connection keeps a place longer than its
+deadlines without making use of it, nor more of what it sent than one reading beyond what is being answered.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
-from enum import Enum
 from typing import Any, ClassVar
 
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from lostid.api import framing
 from lostid.api.body import LIMIT
-from lostid.api.lane import Decide, Lane
-from lostid.api.problems import Answer
+from lostid.api.connection import Deaf, Flow, Pending, Starts
+from lostid.api.deadlines import DEADLINES, READ_S, Stage, Sweeper
+from lostid.api.framing import HEAD_LIMIT
+from lostid.api.lane import App, Decide, Lane, Receive, Scope, Send, answer_with
+from lostid.api.problems import Answer, Header
+from lostid.api.steps import Head
 
-HEAD_S = 5.0  # for a whole request head, and for the first byte on a new connection
-BODY_S = 10.0  # for a whole body; for a streamed one, between two of its parts
-IDLE_S = 75.0  # between two requests
-HEAD_LIMIT = 16 * 1024
-_SWEEP_EVERY_S = 0.5
-_TOO_LARGE = (
-    b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\ncache-control: no-store\r\n"
-    b"connection: close\r\n\r\n"
-)
+_CLOSE: Header = (b"connection", b"close")
+_HEAD, _BODY, _STREAM, _BETWEEN, _END = Stage  # a member read from its class costs more than a dictionary's look-up
 
 
-class Stage(Enum):
-    """What the next byte on a connection belongs to."""
-
-    HEAD = "head"
-    BODY = "body"
-    STREAM = "stream"  # a body without a size limit: the rows of an import
-    BETWEEN = "between"
-
-
-_HEAD, _BODY, _STREAM, _BETWEEN = Stage  # a member read from its class costs more than a dictionary's look-up
-_DEADLINES = {_HEAD: HEAD_S, _BODY: BODY_S, _STREAM: BODY_S, _BETWEEN: IDLE_S}
-
-
-class _Pending:
-    """Stands where uvicorn keeps the request that is being answered, while an exact record is read for a check."""
-
-    def __init__(self) -> None:
-        self.response_complete = False
-        self.disconnected = False
-        self.keep_alive = True
-        self.more_body = False
-        self.message_event = asyncio.Event()
+class _Refused(Exception):
+    """The request that is being parsed is none. Carries the problem's code."""
 
 
 class FastLane(HttpToolsProtocol):
@@ -67,23 +47,59 @@ class FastLane(HttpToolsProtocol):
     _since = 0.0
     _head_size = 0
     _chunk = 0
-    _length: bytes | None = None
+    _beside = 0  # bytes that came since the last one of a body: sizes of chunks, their extensions, trailers
+    _host: bytes | None = b""  # the last that was found good
     _decide: Decide | None = None
+    _head: Head = {}  # noqa: RUF012  replaced, never changed
     _body = b""
+    _without_upgrade = b""
+    _owed: Answer | None = None  # the refusal that leaves last
+    _last = False  # the client has said all that it will
+    _unread = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self.flow = Flow(transport, self.pipeline)
         self._since = self.loop.time()
-        self.sweeper.watch(self)
+        self.sweeper.watch(self, self.connections)  # type: ignore[arg-type]
 
     def data_received(self, data: bytes) -> None:
+        self._unset_keepalive_if_required()
         self._chunk = len(data)
-        began_before = self._stage is _HEAD
-        super().data_received(data)
-        if self._stage is _HEAD and began_before:
-            self._head_size += self._chunk
+        if self._stage is _HEAD:
+            self._head_size += self._chunk  # until a message begins
+        behind = None
+        try:
+            self.parser.feed_data(data)
+        except HttpParserUpgrade as upgrade:
+            behind = memoryview(data)[upgrade.args[0] :]
+        except HttpParserError as error:
+            self._refuse(_code_of(error))
+            return
+        if behind is not None:
+            self._stay(behind)
+        stage = self._stage
+        if stage is _HEAD:
             if self._head_size > HEAD_LIMIT:
-                self._refuse_head()
+                self._refuse("head_too_large")
+        elif stage in (_BODY, _STREAM) and self._decide is None:
+            self._beside += self._chunk
+            if self._beside > self._chunk + HEAD_LIMIT:
+                self._refuse("head_too_large")
+
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """Who has said all still hears what was asked for: answers leave before the connection does."""
+        self._last = self._stage is _BETWEEN and self._answering()
+        return self._last
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self._answering() or self.transport.is_closing():
+            return
+        if self._owed is not None:
+            self._end(self._owed)
+        elif self._last:
+            self.transport.close()
 
     # --- the parser's callbacks --------------------------------------------------------------------------------------
 
@@ -91,8 +107,6 @@ class FastLane(HttpToolsProtocol):
         # uvicorn would build the ASGI scope here; that is put off until it is known to be needed.
         self.url = b""
         self.headers = []
-        self.expect_100_continue = False
-        self._length = None
         self._head_size = 0
         self._stage = _HEAD
         self._since = self.loop.time()
@@ -100,53 +114,84 @@ class FastLane(HttpToolsProtocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         if self._stage is not _HEAD:
             return  # RFC 9110 section 6.5.1: a trailer is no header; who asks was settled before the body
-        name = name.lower()
-        if name == b"content-length":
-            self._length = value
-        elif name == b"expect" and value.lower() == b"100-continue":
-            self.expect_100_continue = True
-        self.headers.append((name, value))
+        self.headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
-        if self._chunk > HEAD_LIMIT and sum(len(name) + len(value) for name, value in self.headers) > HEAD_LIMIT:
-            self._refuse_head()
-            return
-        self._stage = _BODY
+        headers = self.headers
+        head = dict(headers)
+        if self._chunk > HEAD_LIMIT and framing.is_large(self.url, headers):
+            raise _Refused("head_too_large")
+        if len(head) != len(headers) or head.get(b"host") != self._host:
+            if not framing.is_addressed(self.parser.get_http_version(), headers, head):
+                raise _Refused("request_malformed")
+            self._host = head.get(b"host")
         decide = self.lane.decide_for(self.url)
-        if decide is not None and self._is_ordinary():
+        if decide is not None and self._is_ordinary(head):
+            self._stage = _BODY
             self._decide = decide
+            self._head = head
             self._body = b""
             return
-        if self.parser.get_method() == b"PUT" and self.url.endswith(b"/rows"):
-            self._stage = _STREAM
-        url, headers, expects = self.url, self.headers, self.expect_100_continue
+        self._go_slowly(head)
+
+    def _go_slowly(self, head: Head) -> None:
+        """The way of ASGI."""
+        parser, url, headers = self.parser, self.url, self.headers
+        method = parser.get_method()
+        if not framing.is_framed(method, parser.get_http_version(), url, head):
+            raise _Refused("request_malformed")
+        if parser.should_upgrade():
+            kept = b"".join([b"%b: %b\r\n" % header for header in headers if header[0] != b"upgrade"])
+            self._without_upgrade = b"%b %b HTTP/1.1\r\n%b\r\n" % (method, url, kept)
+            return
         super().on_message_begin()
-        self.url, self.expect_100_continue = url, expects
+        self.url, self.expect_100_continue = url, head.get(b"expect", b"").lower() == b"100-continue"
         self.headers.extend(headers)  # the list that the scope holds
         super().on_headers_complete()
+        self.scope["path"] = framing.path_of(self.scope["raw_path"])
+        self._stage = _STREAM if method == b"PUT" and url.endswith(b"/rows") else _BODY
+        self._beside = 0
+
+    def _stay(self, behind: memoryview) -> None:
+        """RFC 9110 section 7.8: who does not want to upgrade goes on as if nobody had asked. The parser takes what is
+        behind the head for another protocol's, so another one reads the request, without the field."""
+        while True:
+            self.parser = HttpRequestParser(self)
+            self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+            head, self._without_upgrade = self._without_upgrade, b""
+            try:
+                self.parser.feed_data(head)
+                self.parser.feed_data(behind)
+                return
+            except HttpParserUpgrade as upgrade:
+                behind = behind[upgrade.args[0] :]
+            except HttpParserError as error:
+                self._refuse(_code_of(error))
+                return
 
     def on_body(self, body: bytes) -> None:
         if self._decide is not None:
             self._body = self._body + body if self._body else body
             return
+        self._beside = 0
         if self._stage is _STREAM:
             self._since = self.loop.time()
-        if self.cycle is not None:  # None: the head was refused
-            super().on_body(body)
+        super().on_body(body)
 
     def on_message_complete(self) -> None:
+        if self._without_upgrade:
+            return
         self._stage = _BETWEEN
         decide, self._decide = self._decide, None
         if decide is None:
-            if self.cycle is not None:
-                super().on_message_complete()
+            super().on_message_complete()
             return
-        outcome = decide(self.headers, self._body)
+        outcome = decide(self._head, self._body)
         if isinstance(outcome, Answer):
-            self._write(outcome, keep_alive=True)
+            self._write(outcome)
             self.server_state.total_requests += 1
             return
-        pending = _Pending()
+        pending = Pending()
         self.cycle = pending  # type: ignore[assignment]
         task = self.loop.create_task(self._answer_later(outcome, pending))
         self.tasks.add(task)
@@ -154,8 +199,8 @@ class FastLane(HttpToolsProtocol):
 
     # --- the fast lane -----------------------------------------------------------------------------------------------
 
-    def _is_ordinary(self) -> bool:
-        parser, length = self.parser, self._length
+    def _is_ordinary(self, head: Head) -> bool:
+        parser, length = self.parser, head.get(b"content-length")
         return (
             parser.get_method() == b"POST"
             and length is not None
@@ -164,7 +209,7 @@ class FastLane(HttpToolsProtocol):
             and parser.should_keep_alive()
             and parser.get_http_version() == "1.1"
             and not parser.should_upgrade()
-            and not self.expect_100_continue
+            and b"expect" not in head
             and not self._answering()
             and not self.flow.write_paused
             and self.limit_concurrency is None
@@ -174,78 +219,86 @@ class FastLane(HttpToolsProtocol):
         cycle: RequestResponseCycle | None = self.cycle  # None before the first request that went the way of ASGI
         return cycle is not None and not cycle.response_complete
 
-    async def _answer_later(self, outcome: Coroutine[Any, Any, Answer], pending: _Pending) -> None:
+    async def _answer_later(self, outcome: Coroutine[Any, Any, Answer], pending: Pending) -> None:
         answer = await outcome
         pending.response_complete = True
         if pending.disconnected or self.transport.is_closing():
             return
-        self._write(answer, keep_alive=pending.keep_alive)
+        if pending.keep_alive:
+            self._write(answer)
+        else:
+            self._write(_closing(answer))
+            self.transport.close()
         self._since = self.loop.time()
         self.on_response_complete()
 
-    def _write(self, answer: Answer, *, keep_alive: bool) -> None:
+    def _write(self, answer: Answer) -> None:
         """As uvicorn writes it: status line, its own headers (the date), ours; and the body in the same segment."""
         ours = b"".join([b"%b: %b\r\n" % header for header in answer.headers])
-        close = b"" if keep_alive else b"connection: close\r\n"
         start = self.starts.of(answer.status, self.server_state.default_headers)
-        self.transport.write(b"%b%b%b\r\n%b" % (start, ours, close, answer.body))
-        if not keep_alive:
-            self.transport.close()
+        self.transport.write(b"%b%b\r\n%b" % (start, ours, answer.body))
 
     # --- limits ------------------------------------------------------------------------------------------------------
 
-    def _refuse_head(self) -> None:
-        """What is larger than any head should be is not read to its end."""
-        if not self.transport.is_closing():
-            self.transport.write(_TOO_LARGE)
-            self.transport.close()
+    def _refuse(self, code: str) -> None:
+        """What is no request is told so, behind all answers that are still owed; then the connection ends."""
+        if self.transport.is_closing():
+            return
+        answer = _closing(self.lane.checks.refuse_request(code, dict(self.headers or ())))
+        in_body, self._stage = self._stage in (_BODY, _STREAM) and self._decide is None, _BETWEEN
+        self._decide = None
+        self.parser = Deaf(self.transport)  # type: ignore[assignment]
+        if in_body and self.pipeline:  # its body breaks off before its turn has come
+            cycle, _ = self.pipeline[0]
+            cycle.keep_alive = False
+            self.pipeline[0] = cycle, _telling(answer)  # type: ignore[assignment]
+        elif in_body:
+            self.cycle.disconnected = True  # nobody waits for the rest, and nobody answers for it
+            self.cycle.message_event.set()
+            if self.cycle.response_started:
+                self.transport.close()
+            else:
+                self._end(answer)
+        elif self._answering():
+            self._owed = answer
+        else:
+            self._end(answer)
+
+    def _end(self, answer: Answer) -> None:
+        self._write(answer)
+        self._stage = _END
+        self._since = self.loop.time()
+        self.transport.write_eof()
 
     def overdue(self, now: float) -> bool:
-        """Whether the connection has used up its time. While *we* owe an answer it is not the client's time."""
+        """Whether the connection has used up its time. While *we* owe an answer it is not the client's time, unless
+        it does not read."""
+        if self.flow.write_paused:
+            unread = self.transport.get_write_buffer_size()
+            if unread != self._unread:
+                self._unread, self._since = unread, now
+            return now - self._since > READ_S
         if self._stage is _BETWEEN and self._answering():
             self._since = now
             return False
-        return now - self._since > _DEADLINES[self._stage]
+        return now - self._since > DEADLINES[self._stage]
 
 
-class Starts:
-    """How answers begin: the status line and uvicorn's own headers, which it makes anew (the date) once a second."""
-
-    def __init__(self) -> None:
-        self._headers: list[tuple[bytes, bytes]] = []
-        self._made: dict[int, bytes] = {}
-
-    def of(self, status: int, headers: list[tuple[bytes, bytes]]) -> bytes:
-        if headers is not self._headers:
-            self._headers, self._made = headers, {}
-        start = self._made.get(status)
-        if start is None:
-            start = self._made[status] = STATUS_LINE[status] + b"".join([b"%b: %b\r\n" % own for own in headers])
-        return start
+def _code_of(error: HttpParserError) -> str:
+    """What one of our own callbacks refused the parser hands on as a context."""
+    cause = error.__context__
+    return str(cause) if isinstance(cause, _Refused) else "request_malformed"
 
 
-class Sweeper:
-    """Ends overdue connections of one worker: one timer for all of them, where a timer each would cost every check."""
+def _closing(answer: Answer) -> Answer:
+    return answer._replace(headers=[*answer.headers, _CLOSE])
 
-    def __init__(self) -> None:
-        self._swept: set[FastLane] | None = None
 
-    def watch(self, connection: FastLane) -> None:
-        """See to it that the worker's connections are swept while there are any."""
-        if self._swept is None:
-            self._swept = connection.connections  # type: ignore[assignment]
-            connection.loop.call_later(_SWEEP_EVERY_S, self._sweep, connection.loop)
+def _telling(answer: Answer) -> App:
+    async def tell(_: Scope, __: Receive, send: Send) -> None:
+        await answer_with(answer, send)
 
-    def _sweep(self, loop: asyncio.AbstractEventLoop) -> None:
-        now = loop.time()
-        swept = self._swept or set()
-        for connection in tuple(swept):
-            if connection.overdue(now):
-                connection.transport.abort()  # a client that is silent does not wait for a farewell
-        if swept:
-            loop.call_later(_SWEEP_EVERY_S, self._sweep, loop)
-        else:
-            self._swept = None
+    return tell
 
 
 def protocol_for(lane: Lane) -> type[FastLane]:

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 from lostid.api.body import LIMIT
 from lostid.api.checks import Checks
 from lostid.api.problems import Answer
-from lostid.api.steps import Headers, Outcome
+from lostid.api.steps import Head, Outcome
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Message: TypeAlias = MutableMapping[str, Any]
@@ -18,7 +18,7 @@ Receive: TypeAlias = Callable[[], Awaitable[Message]]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
 App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-Decide: TypeAlias = Callable[[Headers, bytes], Outcome]
+Decide: TypeAlias = Callable[[Head, bytes], Outcome]
 
 PATHS = ("/v1/checks", "/v1/checks/batch")
 
@@ -46,26 +46,31 @@ class Lane:
         if decide is None:
             await self._others(scope, receive, send)
             return
-        headers: Headers = scope["headers"]
+        head: Head = dict(scope["headers"])
+        if b"expect" in head:  # RFC 9110 section 10.1.1: nobody is asked for a body that will not be looked at
+            refused = await self.checks.admit_early(head, 0)
+            if refused is not None:
+                await answer_with(refused, send)
+                return
         message = await receive()
         body: bytes = message.get("body", b"")
         if message.get("more_body", False):
-            rest = await self._rest(headers, body, receive)
+            rest = await self._rest(head, body, receive)
             if not isinstance(rest, bytes):
-                await _send(rest, send)
+                await answer_with(rest, send)
                 return
             body = rest
         if message["type"] == "http.disconnect":
             return
-        outcome = decide(headers, body)
-        await _send(outcome if isinstance(outcome, Answer) else await outcome, send)
+        outcome = decide(head, body)
+        await answer_with(outcome if isinstance(outcome, Answer) else await outcome, send)
 
-    async def _rest(self, headers: Headers, first: bytes, receive: Receive) -> bytes | Answer:
+    async def _rest(self, head: Head, first: bytes, receive: Receive) -> bytes | Answer:
         """A body in parts: who is refused without it is refused now, and nothing above the limit is kept."""
         parts, size, more = [first], len(first), True
         while more:
             if size > LIMIT or len(parts) == 1:
-                refused = await self.checks.admit_early(headers, size)
+                refused = await self.checks.admit_early(head, size)
                 if refused is not None:
                     return refused
             message = await receive()
@@ -76,6 +81,7 @@ class Lane:
         return b"".join(parts)
 
 
-async def _send(answer: Answer, send: Send) -> None:
+async def answer_with(answer: Answer, send: Send) -> None:
+    """The answer, as ASGI has it."""
     await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
     await send({"type": "http.response.body", "body": answer.body})

@@ -6,9 +6,11 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
 
 from lostid.api import ids, reading, reporting
 from lostid.api.admission import caller, refuse_numbered, sent, sent_write
+from lostid.api.edge import OnlyPost
 from lostid.api.models import HistoryRequest, ReportRequest, SearchRequest
 from lostid.api.parts import parts_of
 from lostid.api.problems import Problem
@@ -42,6 +44,10 @@ async def history(request: Request, key: Reporter) -> Response:
     """Every entry of a document, oldest first."""
     asked = await sent(request, HistoryRequest)
     return _json(await reading.history(parts_of(request), key, asked.body))
+
+
+for _path in ("/search", "/history"):  # no ids
+    router.routes.append(Route(router.prefix + _path, OnlyPost()))
 
 
 @router.get("/{report_id}")

@@ -36,7 +36,6 @@ from lostid.registry.lookup import ExactLookup, FreshnessUnproven
 
 MOST_WAITING = 4_096  # requests that wait for exact records at once; more are told to come back
 
-Headers: TypeAlias = Sequence[Header]
 Head: TypeAlias = Mapping[bytes, bytes]
 Outcome: TypeAlias = Answer | Coroutine[Any, Any, Answer]
 Confirm: TypeAlias = Callable[[Sequence[bytes], Position], Awaitable[Mapping[bytes, Record] | None]]
@@ -86,9 +85,8 @@ class Steps:
         self._count = meter.slots
         self._waiting = 0
 
-    async def admit_early(self, headers: Headers, so_far: int) -> Answer | None:
+    async def admit_early(self, head: Head, so_far: int) -> Answer | None:
         """For a body that is still coming: the refusals for which nobody needs to see the rest of it."""
-        head = dict(headers)
         request_id, _ = self._ids.of_request(head.get(b"request-id"))
         try:
             view, keys = self.view, self._keys
@@ -210,16 +208,22 @@ class Steps:
         return Answer(200, headers, body)
 
     async def _after_reload(
-        self, again: Callable[[Headers, bytes], Outcome], at_least: int, headers: Headers, body: bytes, request_id: str
+        self, again: Callable[[Head, bytes], Outcome], at_least: int, head: Head, body: bytes, request_id: str
     ) -> Answer:
         """The request from its beginning, once the keys are as new as this host's page demands."""
         try:
             if not await self._keys.refresh(at_least):
                 raise Unproven("the ledger knows less of the keys than this host")
-            outcome = again(headers, body)
+            outcome = again(head, body)
             return outcome if isinstance(outcome, Answer) else await outcome
         except Exception as refusal:
-            return self._refuse(refusal, dict(headers), request_id)
+            return self._refuse(refusal, head, request_id)
+
+    def refuse_request(self, code: str, head: Head) -> Answer:
+        """For what is no request: nobody has looked at it yet, and nobody will."""
+        request_id, _ = self._ids.of_request(head.get(b"request-id"))
+        logs.line("request.refused", request_id=request_id, code=code)
+        return self._refuse(Problem(code), head, request_id)
 
     def _refuse(self, error: Exception, head: Head, request_id: str) -> Answer:
         """Whatever went wrong, as an answer. What nobody foresaw is no answer to the question: 503."""

@@ -17,6 +17,8 @@ class Text(NamedTuple):
 
 
 TABLE: Mapping[str, Text] = {
+    "request_malformed": Text(400, "Malformed request", "This is not one HTTP/1.1 request as RFC 9112 has it.",
+                              "请求格式错误", "这不是符合 RFC 9112 的 HTTP/1.1 请求。"),
     "json_malformed": Text(400, "Malformed JSON", "The body is not one JSON value in UTF-8 as RFC 8259 has it.",
                            "JSON 格式错误", "请求体不是符合 RFC 8259 的 UTF-8 JSON。"),
     "key_repeated": Text(400, "Repeated key", "An object in the body names the same key twice.",
@@ -61,6 +63,9 @@ TABLE: Mapping[str, Text] = {
     "idempotency_key_reused": Text(422, "Idempotency-Key reused",
                                    "This Idempotency-Key was used before for another request.",
                                    "Idempotency-Key 被重复使用", "此 Idempotency-Key 已用于另一个请求。"),
+    "head_too_large": Text(431, "Request head too large",
+                           "A request line with its header fields may have 16 KiB, and so may what follows a body.",
+                           "请求头过大", "请求行与头字段合计不得超过 16 KiB，请求体之后的尾部字段亦然。"),
     "rate_limited": Text(429, "Too many requests", "This API key has used up its rate; Retry-After says when to go on.",
                          "请求过多", "该 API 密钥已超出速率，Retry-After 给出可重试的时间。", 1),
     "freshness_unproven": Text(503, "Freshness not proved",

@@ -1,0 +1,60 @@
+"""How long a connection may take for what it is at, and who ends those that take longer."""
+
+from __future__ import annotations
+
+import asyncio
+from enum import Enum
+from typing import Protocol
+
+HEAD_S = 5.0  # for a whole request head, and for the first byte on a new connection
+BODY_S = 10.0  # for a whole body; for a streamed one, between two of its parts
+IDLE_S = 75.0  # between two requests
+READ_S = 30.0  # for a client that does not read its answers, between two bits that it does read
+END_S = 2.0  # for a client to hear why it is refused, before the connection is closed
+_SWEEP_EVERY_S = 0.5
+
+
+class Stage(Enum):
+    """What the next byte on a connection belongs to."""
+
+    HEAD = "head"
+    BODY = "body"
+    STREAM = "stream"  # a body without a size limit: the rows of an import
+    BETWEEN = "between"
+    END = "end"  # to nothing: the last answer has been written
+
+
+DEADLINES = {Stage.HEAD: HEAD_S, Stage.BODY: BODY_S, Stage.STREAM: BODY_S, Stage.BETWEEN: IDLE_S, Stage.END: END_S}
+
+
+class Timed(Protocol):
+    """A connection."""
+
+    loop: asyncio.AbstractEventLoop
+    transport: asyncio.Transport
+
+    def overdue(self, now: float) -> bool: ...
+
+
+class Sweeper:
+    """Ends overdue connections of one worker: one timer for all of them, where a timer each would cost every check."""
+
+    def __init__(self) -> None:
+        self._swept: set[Timed] | None = None
+
+    def watch(self, connection: Timed, connections: set[Timed]) -> None:
+        """See to it that the worker's connections, of which this is one, are swept while there are any."""
+        if self._swept is None:
+            self._swept = connections
+            connection.loop.call_later(_SWEEP_EVERY_S, self._sweep, connection.loop)
+
+    def _sweep(self, loop: asyncio.AbstractEventLoop) -> None:
+        now = loop.time()
+        swept = self._swept or set()
+        for connection in tuple(swept):
+            if connection.overdue(now):
+                connection.transport.abort()  # a client that is silent does not wait for a farewell
+        if swept:
+            loop.call_later(_SWEEP_EVERY_S, self._sweep, loop)
+        else:
+            self._swept = None

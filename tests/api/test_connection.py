@@ -1,0 +1,95 @@
+"""What one connection may cost: of the memory of its worker, and of its time. The protocol in this process."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+import uvicorn
+from uvicorn.server import ServerState
+
+from lostid.api import deadlines, fast_lane
+from lostid.api.lane import Lane, Receive, Scope, Send
+
+GET = b"GET /livez HTTP/1.1\r\nHost: lostid\r\n\r\n"
+READ_AT_ONCE = 256 * 1024  # by the loop
+OUT = b"x" * 1000
+
+
+async def _slow(scope: Scope, receive: Receive, send: Send) -> None:
+    await asyncio.sleep(0)
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"1000")]})
+    await send({"type": "http.response.body", "body": OUT})
+
+
+@asynccontextmanager
+async def _listening() -> AsyncIterator[tuple[int, list[fast_lane.FastLane]]]:
+    """(port, connections)."""
+    lane = Lane(_slow)
+    protocol = fast_lane.protocol_for(lane)
+    config = uvicorn.Config(lane, ws="none", log_level="critical", access_log=False, lifespan="off")
+    state, made = ServerState(), list[fast_lane.FastLane]()
+
+    def connect() -> fast_lane.FastLane:
+        made.append(protocol(config=config, server_state=state, app_state={}))
+        return made[-1]
+
+    server = await asyncio.get_running_loop().create_server(connect, "127.0.0.1", 0)
+    try:
+        yield server.sockets[0].getsockname()[1], made
+    finally:
+        server.close()
+        for connection in made:
+            connection.transport.abort()
+        await server.wait_closed()
+        while state.connections or state.tasks:  # noqa: ASYNC110  nobody tells
+            await asyncio.sleep(0.01)
+
+
+async def _until(true: Callable[[], bool]) -> None:
+    async with asyncio.timeout(30):
+        while not true():  # noqa: ASYNC110  nobody tells
+            await asyncio.sleep(0.005)
+
+
+async def test_pipeline_is_bounded() -> None:
+    """However many requests a client sends ahead, and however fast it reads the answers, no more of them wait here than
+    came in one reading. Every one is answered."""
+    count, most, received = 40_000, 0, 0
+    async with _listening() as (port, made):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writing = asyncio.create_task(_write(writer, GET * count))
+        while received < count:
+            received += (await reader.read(1 << 16)).count(OUT)
+            most = max(most, len(made[0].pipeline))
+            if received > 9_000:
+                break
+        assert 0 < most <= READ_AT_ONCE // len(GET) + 1
+        writing.cancel()
+        writer.close()
+
+
+async def _write(writer: asyncio.StreamWriter, content: bytes) -> None:
+    for at in range(0, len(content), READ_AT_ONCE):
+        writer.write(content[at : at + READ_AT_ONCE])
+        await writer.drain()
+
+
+async def test_who_does_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client that does not take its answers loses its place; one that takes them late keeps it."""
+    monkeypatch.setattr(fast_lane, "READ_S", 1.5)
+    monkeypatch.setattr(deadlines, "_SWEEP_EVERY_S", 0.05)
+    async with _listening() as (port, made):
+        late, late_writer = await asyncio.open_connection("127.0.0.1", port, limit=1 << 10)
+        late_writer.write(GET * 20_000)
+        _, never_writer = await asyncio.open_connection("127.0.0.1", port, limit=1 << 10)
+        never_writer.write(GET * 20_000)
+        await _until(lambda: len(made) == 2 and all(each.flow.write_paused for each in made))
+        taken = 0
+        while not made[1].transport.is_closing():
+            taken += len(await late.read(1 << 18))
+            await asyncio.sleep(0.02)
+        assert taken
+        assert not made[0].transport.is_closing()
+        late_writer.close()
+        never_writer.close()
