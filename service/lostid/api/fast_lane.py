@@ -80,7 +80,8 @@ class FastLane(HttpToolsProtocol):
             self._stay(behind)
         stage = self._stage
         if stage is _HEAD:
-            if self._head_size > HEAD_LIMIT:
+            # Where the head began in the middle of this reading, what of it is known counts.
+            if self._head_size > HEAD_LIMIT or (self._chunk > HEAD_LIMIT and framing.is_large(self.url, self.headers)):
                 self._refuse("head_too_large")
         elif stage in (_BODY, _STREAM) and self._decide is None:
             self._beside += self._chunk
