@@ -15,6 +15,7 @@ from lostid.ledger.pool import aconnect
 from lostid.secrets import load_or_make
 from tests.faults.hosts import PARTS, Host
 from tests.faults.links import Links
+from tests.faults.police import OFFICER, SECOND
 from tests.faults.postgres_pair import LINK, Pair
 from tests.faults.valkeys import Valkeys
 from tests.waiting import wait_for
@@ -22,7 +23,6 @@ from tests.waiting import wait_for
 STAYING = ("A", "B")
 GUEST = "C"
 NAMES = (*STAYING, GUEST)
-OFFICER = "officer-117"
 Pause = Iterator[float]
 
 
@@ -55,11 +55,12 @@ class Cluster:
 
         async def work() -> dict[str, str]:
             async with await aconnect(dsn, name="lostid-faults") as conn:
-                police = NewKey("live", "police", ("reporter", "checker"), "station-12", OFFICER)
-                return {
-                    "police": (await make(conn, police))[1],
-                    "hotel": (await make(conn, NewKey("live", "hotel", ("checker",))))[1],
+                wanted = {
+                    "police": NewKey("live", "police", ("reporter", "checker"), "station-12", OFFICER),
+                    "approver": NewKey("live", "police", ("approver",), "station-7", SECOND),
+                    "hotel": NewKey("live", "hotel", ("checker",)),
                 }
+                return {name: (await make(conn, key))[1] for name, key in wanted.items()}
 
         return asyncio.run(work())
 

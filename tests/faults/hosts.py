@@ -38,7 +38,8 @@ class Host:
             port=str(self.port),
             workers=str(WORKERS),
             capacity="100000",
-            daily_lookups="1000000",
+            withdrawals_a_day="1000000",
+            withdrawals_in_30_days="1000000",
         )
         self.settings = Settings(data_dir=self.folder / "data")
         private_dir(self.settings.run_dir)

@@ -54,9 +54,6 @@ class Links:
     def reset(self, link: str) -> None:
         self._do("reset", link)
 
-    def accepted(self, link: str) -> int:
-        return int(self._do("state", link)["accepted"])
-
     def close(self) -> None:
         self._replies.close()
         self._control.close()

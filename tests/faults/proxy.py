@@ -10,7 +10,7 @@ delay     each piece waits `seconds` in each direction
 stall     nothing goes through, and nothing is lost: what was held back goes through once the mode ends
 cut       the same in one direction only (`way`: up, to the server, or down)
 half_open the servers' ends are reset while the clients' ends stay open, silent; later connections lead nowhere either
-trickle   one byte at a time
+trickle   one byte at a time, the first of each piece a millisecond apart
 truncate  `bytes` more in the direction `way`, then both ends are closed in the middle of what was being said
 
 What ends half_open resets the connections that had to suffer it. `reset` is no mode: it breaks what is open, once.
@@ -32,6 +32,7 @@ from typing import Any, Final, TypeVar
 UP: Final = "up"
 DOWN: Final = "down"
 PIECE: Final = 65_536
+_SLOW: Final = 100
 _RST: Final = struct.pack("ii", 1, 0)
 End = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 T = TypeVar("T")
@@ -58,10 +59,8 @@ class Link:
         self.target = target
         self.mode = Mode()
         self.pairs: set[Pair] = set()
-        self.accepted = 0
 
     async def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.accepted += 1
         pair = Pair(self, (reader, writer))
         self.pairs.add(pair)
         try:
@@ -176,7 +175,7 @@ class Pair:
                 writer.write(piece[at:])
                 return
             writer.write(piece[at : at + 1])
-            await asyncio.sleep(0)
+            await asyncio.sleep(0.001 if at < _SLOW else 0)
 
     async def _while(self, mode: Mode) -> None:
         """Until the link has another mode, or this pair has gone."""
@@ -251,7 +250,7 @@ class Proxy:
             found.become(Mode(**more))
         elif command == "reset":
             found.reset()
-        return {"mode": found.mode.name, "open": len(found.pairs), "accepted": found.accepted}
+        return {"mode": found.mode.name, "open": len(found.pairs)}
 
 
 async def main(path: Path) -> None:

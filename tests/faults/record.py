@@ -26,7 +26,7 @@ LATE: Final = 3
 UNKNOWN: Final = float("nan")
 
 _CHECKS: Final = {"document": "q", "invoked": "d", "completed": "d", "answer": "b", "host": "b"}
-_REPORTS: Final = {"document": "q", "invoked": "d", "completed": "d"}
+_REPORTS: Final = {"document": "q", "invoked": "d", "completed": "d", "withdrawal": "d", "withdrawn": "d"}
 _FINALS: Final = {"document": "q", "refused": "b"}
 
 
@@ -52,11 +52,19 @@ class Record:
         columns = self.reports
         columns["document"].append(document)
         columns["invoked"].append(invoked)
-        columns["completed"].append(UNKNOWN)
+        for name in ("completed", "withdrawal", "withdrawn"):
+            columns[name].append(UNKNOWN)
         return len(columns["document"]) - 1
 
     def receipt(self, row: int, completed: float) -> None:
         self.reports["completed"][row] = completed
+
+    def withdrawal(self, row: int, invoked: float) -> None:
+        """Its approval is about to be sent; whether it counts is not known."""
+        self.reports["withdrawal"][row] = invoked
+
+    def withdrawn(self, row: int, completed: float) -> None:
+        self.reports["withdrawn"][row] = completed
 
     def final(self, document: int, refused: bool) -> None:
         self.finals["document"].append(document)
@@ -71,19 +79,14 @@ class Record:
         `when`: only those invoked at such a time."""
         late = None if acted_on else True
         meanings = {NONE: None, CLEAR: True, REFUSED: False, LATE: late}
-        columns = self.checks
-        for document, invoked, completed, answer in zip(
-            columns["document"], columns["invoked"], columns["completed"], columns["answer"], strict=True
-        ):
+        for document, invoked, completed, answer, _host in zip(*self.checks.values(), strict=True):
             if (answer != NONE or not answered) and (when is None or when(invoked)):
                 yield CheckSeen(str(document), invoked, completed, meanings[answer])
 
     def reports_seen(self) -> Iterator[ReportSeen]:
-        columns = self.reports
-        for document, invoked, completed in zip(
-            columns["document"], columns["invoked"], columns["completed"], strict=True
-        ):
-            yield ReportSeen(str(document), invoked, None if isnan(completed) else completed)
+        for document, invoked, *later in zip(*self.reports.values(), strict=True):
+            completed, withdrawal, withdrawn = (None if isnan(at) else at for at in later)
+            yield ReportSeen(str(document), invoked, completed, withdrawal, withdrawn)
 
     def finals_seen(self) -> Iterator[FinalState]:
         for document, refused in zip(self.finals["document"], self.finals["refused"], strict=True):

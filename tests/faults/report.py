@@ -30,6 +30,7 @@ class Findings:
     receipts: int = 0
     unknown: int = 0
     replayed: int = 0
+    withdrawn: int = 0
     opportunities: int = 0
     in_faults: int = 0
     stale: int = 0
@@ -71,7 +72,8 @@ class Findings:
             f"documents        {self.checked:,} checked ({self.refused:,} refused), "
             f"{self.unanswered:,} without an answer (availability {self.availability:.1%})",
             f"reports          {self.reports:,}, {self.receipts:,} receipts, "
-            f"{self.unknown:,} given up by their callers, {self.replayed:,} asked for again",
+            f"{self.unknown:,} given up by their callers, {self.replayed:,} asked for again, "
+            f"{self.withdrawn:,} withdrawn",
             f"opportunities    {self.opportunities:,} answered checks within a second of a receipt, "
             f"{self.in_faults:,} of them while a fault was on",
             f"faults           {self.faults.total():,} of {len(self.faults)} kinds",
@@ -109,6 +111,7 @@ def judged(record: Record, faults: Sequence[Played], seed: int, seconds: float) 
         receipts=record.told["receipts"],
         unknown=verdict.reports - record.told["receipts"],
         replayed=record.told["replayed"],
+        withdrawn=record.told["withdrawn"],
         opportunities=near.opportunities,
         in_faults=in_faults.opportunities,
         stale=len(verdict.stale),

@@ -35,12 +35,14 @@ def play_round(seed: int, seconds: float, folder: Path) -> Findings:
         cluster = Cluster(place)
         try:
             faults = _under_load(cluster, seed, seconds, folder)
+            twice = _reported_twice(cluster)
         finally:
             cluster.close()
             _keep_logs(place, folder)
     finally:
         shutil.rmtree(place, ignore_errors=True)
     findings = judged(Record.load(folder / "history.npz"), faults, seed, seconds)
+    findings.unexpected += twice
     (folder / "report.json").write_text(json.dumps(findings.told(), indent=1))
     return findings
 
@@ -62,6 +64,18 @@ def _under_load(cluster: Cluster, seed: int, seconds: float, folder: Path) -> li
             _waited(cluster.mend(HEAL_S))
     desks.end()
     return played
+
+
+def _reported_twice(cluster: Cluster) -> list[str]:
+    """Every card was reported under one idempotency key, however often that was sent: one report each."""
+    found = cluster.postgres.primary.ask(
+        """
+        SELECT array_agg(DISTINCT r.id) FROM covers c JOIN reports r ON r.id = c.report_id
+         GROUP BY c.doc_key HAVING count(DISTINCT r.id) > 1
+        """,
+        "lostid",
+    )
+    return [f"one key, several reports: {ids}" for (ids,) in found]
 
 
 class _Desks:

@@ -11,6 +11,8 @@ def a_record() -> Record:
     told, unknown = record.report(7, 1.0), record.report(8, 1.5)
     record.receipt(told, 2.0)
     assert unknown == 1
+    record.withdrawal(told, 3.0)
+    record.withdrawn(told, 4.0)
     for document, answer in ((7, CLEAR), (7, REFUSED), (7, NONE), (8, REFUSED), (7, LATE)):
         record.check(document, 1.9, 2.75, answer, 0)
     record.final(7, True)
@@ -22,7 +24,7 @@ def test_there_and_back(tmp_path: Path) -> None:
     """Nothing is lost on disk."""
     a_record().save(tmp_path / "history.npz")
     found = Record.load(tmp_path / "history.npz")
-    assert list(found.reports_seen()) == [ReportSeen("7", 1.0, 2.0), ReportSeen("8", 1.5, None)]
+    assert list(found.reports_seen()) == [ReportSeen("7", 1.0, 2.0, 3.0, 4.0), ReportSeen("8", 1.5, None)]
     assert list(found.finals_seen()) == [FinalState("7", True)]
     answers = [check.clear for check in found.checks_seen()]
     assert answers == [True, False, None, False, True]

@@ -28,7 +28,7 @@ def honest() -> Record:
     ):
         record.check(document, invoked, completed, answer, host)
     record.final(1, True)
-    record.told = {"receipts": 1, "replayed": 0, "unexpected": []}
+    record.told = {"receipts": 1, "replayed": 0, "withdrawn": 0, "unexpected": []}
     return record
 
 
