@@ -55,6 +55,9 @@ def children_of(pid: int, name: str | None = None) -> list[int]:
 class Server:
     """A server on a free port with a data directory of its own, which is removed when this ends."""
 
+    program = ("-m", "lostid")
+    """What Python runs."""
+
     def __init__(self, workers: int = 2, **settings: str) -> None:
         self.directory = Path(tempfile.mkdtemp(prefix="lostid-serve-"))
         self.environment = environment(data_dir=str(self.directory / "data"), workers=str(workers), **settings)
@@ -68,7 +71,7 @@ class Server:
 
     def start(self, stderr: int | None = None) -> Self:
         """Returns once the URL is printed. The port is the same at every start. `stderr`: instead of a file."""
-        argv = [sys.executable, "-m", "lostid", "serve", "--port", str(self.port), "--json"]
+        argv = [sys.executable, *self.program, "serve", "--port", str(self.port), "--json"]
         with (self.directory / "stderr").open("ab") as file:
             self.process = subprocess.Popen(
                 argv,

@@ -24,8 +24,8 @@ PURPOSE = "bank.account_opening"
 
 
 def file_away(files: Path, application: str, answer: Answer, claims: dict[str, Any]) -> Path:
-    """Put receipt and answer on the disk, whole or not at all, and return where."""
-    files.mkdir(parents=True, exist_ok=True)
+    """Put receipt and answer on the disk, whole or not at all, and return where. They stay after a power cut."""
+    make(files)
     path = files / f"{application}.json"
     kept = {
         "application": application,
@@ -41,7 +41,25 @@ def file_away(files: Path, application: str, answer: Answer, claims: dict[str, A
         file.flush()
         os.fsync(file.fileno())
     beside.replace(path)
+    sync(files)
     return path
+
+
+def make(directory: Path) -> None:
+    """Make a directory; its name is a line in the one above."""
+    if not directory.is_dir():
+        make(directory.parent)
+        directory.mkdir(exist_ok=True)
+        sync(directory.parent)
+
+
+def sync(directory: Path) -> None:
+    """Have the names in it on the disk."""
+    fd = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
 
 
 def check(client: Client, document: Document, application: str, operator: str) -> tuple[Answer, dict[str, Any]]:

@@ -12,6 +12,8 @@ import stat
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
+from lostid import durable
+
 SIZE = 32
 
 
@@ -37,7 +39,7 @@ def load_or_make(directory: Path, make: bool) -> Secrets:
     false: a new secret in the place of a lost one would only hide the loss.
     """
     if make:
-        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        durable.make_directory(directory)
         for name in NAMES:
             path = directory / name
             if not path.exists():
@@ -73,19 +75,7 @@ class SigningFile:
 
 
 def _write(path: Path, secret: bytes) -> None:
-    """Whole or not at all, also across a power cut: written aside, synced, then named."""
-    aside = path.with_name(f".{path.name}.new")
-    aside.unlink(missing_ok=True)
-    with os.fdopen(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as f:
-        f.write(secret.hex().encode() + b"\n")
-        f.flush()
-        os.fsync(f.fileno())
-    aside.rename(path)
-    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
+    durable.write(path, secret.hex().encode() + b"\n")
 
 
 def _read(path: Path) -> bytes:

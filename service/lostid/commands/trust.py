@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 import typer
 
+from lostid import durable
 from lostid.commands.telling import Exit, Failed, Json, show_json
 
 if TYPE_CHECKING:
@@ -157,8 +158,6 @@ def _seen(state: Path) -> "Checkpoint | None":
 
 
 def _remember(state: Path, checkpoint: "Checkpoint") -> None:
-    state.parent.mkdir(parents=True, exist_ok=True)
+    durable.make_directory(state.parent)
     told = {"origin": checkpoint.origin, "size": checkpoint.size, "root": checkpoint.root.hex()}
-    beside = state.with_suffix(".new")
-    beside.write_text(json.dumps(told) + "\n")
-    beside.replace(state)
+    durable.write(state, json.dumps(told).encode() + b"\n")

@@ -117,6 +117,7 @@ def _copy(root: Path, parts: Sequence[str], copy: Path) -> None:
             Path(folder).chmod(0o755)
             for path in (Path(folder, f) for f in files):
                 path.chmod(0o755 if path.stat().st_mode & 0o100 else 0o644)
+        os.sync()  # its name says complete, also after a power cut
         aside.rename(copy)
     except OSError:
         shutil.rmtree(aside, ignore_errors=True)

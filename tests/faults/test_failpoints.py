@@ -1,0 +1,301 @@
+"""A report whose worker dies at any of its steps, or does not learn what became of its commit, is asked for again with
+the same Idempotency-Key on the other host: one entry, one receipt, nothing that was said is taken back."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import http.client
+import json
+import os
+import signal
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from lostid.commands.keys import make
+from lostid.commands.seed import people
+from lostid.ledger.apikeys import NewKey
+from lostid.ledger.pool import aconnect
+from lostid.secrets import load_or_make
+from lostid_client import verify_receipt
+from tests.faults.failpoints import CRASH, HOLD, UNKNOWN, Plans, Point
+from tests.serving import Server
+from tests.waiting import wait_for
+
+ROOT = Path(__file__).resolve().parents[2]
+OFFICER = "officer-117"
+BEFORE_THE_COMMIT = (Point.PARSED, Point.AUTHORISED)
+QUICK = (Point.COMMITTED, Point.FENCE_PASSED, Point.HALF_SENT)
+"""Each costs the start of a worker."""
+
+
+class Host(Server):
+    """One of two on the same ledger and registry. `plans` are for its workers."""
+
+    program = ("-m", "tests.faults.failpoint_host")
+
+    def __init__(self, **settings: str) -> None:
+        super().__init__(workers=1, **settings)
+        folder = self.directory / "failpoints"
+        self.plans = Plans(folder)
+        self.environment |= {"FAILPOINTS": str(folder), "PYTHONPATH": str(ROOT)}
+
+
+@dataclass(frozen=True)
+class Pair:
+    """`fails` is where the report is sent first, `other` where it is sent again."""
+
+    fails: Host
+    other: Host
+    dsn: str
+    reporter: str
+
+
+@dataclass
+class Report:
+    """One report, as often as it is sent."""
+
+    number: str
+    key: str = field(default_factory=lambda: uuid.uuid4().hex)
+    case: str = field(default_factory=lambda: f"F-{uuid.uuid4().hex}")
+
+    @property
+    def document(self) -> dict[str, str]:
+        return {"type": "cn.resident-id", "number": self.number, "valid_from": "2015-03-01"}
+
+    @property
+    def body(self) -> dict[str, object]:
+        return {"document": self.document, "reason": "lost", "operator": OFFICER, "case_number": self.case}
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What a caller got: status 0 where the line broke, with as much of the body as came."""
+
+    status: int
+    body: bytes
+    replayed: bool = False
+
+    @property
+    def told(self) -> dict[str, Any]:
+        answer: dict[str, Any] = json.loads(self.body)
+        return answer
+
+
+@pytest.fixture(scope="module")
+def pair(postgres_dsn: str, valkey_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+    secrets = tmp_path_factory.mktemp("pair") / "secrets"
+    load_or_make(secrets, make=True)
+    settings = {"database_url": postgres_dsn, "redis_url": valkey_url, "secrets_dir": str(secrets)}
+    with Host(**settings) as fails, Host(**settings) as other:
+        yield Pair(fails, other, postgres_dsn, asyncio.run(new_key(postgres_dsn)))
+
+
+async def new_key(dsn: str) -> str:
+    async with await aconnect(dsn, name="lostid-test") as conn:
+        return (await make(conn, NewKey("live", "police", ("reporter", "checker"), "station-12", OFFICER)))[1]
+
+
+@pytest.fixture(scope="module")
+def numbers() -> Iterator[str]:
+    return people(23)
+
+
+@pytest.fixture
+def report(numbers: Iterator[str]) -> Report:
+    return Report(next(numbers))
+
+
+def send(host: Host, reporter: str, report: Report) -> Heard:
+    connection = http.client.HTTPConnection("127.0.0.1", host.port, timeout=30)
+    headers = {"Authorization": f"Bearer {reporter}", "Idempotency-Key": report.key, "Content-Type": "application/json"}
+    try:
+        connection.request("POST", "/v1/reports", json.dumps(report.body), headers)
+        response = connection.getresponse()
+        body = response.read()
+        return Heard(response.status, body, response.getheader("Idempotent-Replayed") == "true")
+    except http.client.IncompleteRead as broken:
+        return Heard(0, broken.partial)
+    except (OSError, http.client.HTTPException):
+        return Heard(0, b"")
+    finally:
+        connection.close()
+
+
+def send_until_answered(host: Host, reporter: str, report: Report) -> Heard:
+    """A caller who does not give up: 503 and a broken line mean that it has to ask again."""
+    until = time.monotonic() + 60
+    while (heard := send(host, reporter, report)).status in (0, 503):
+        assert time.monotonic() < until, heard
+        time.sleep(0.05)
+    return heard
+
+
+def one_of_each(pair: Pair, report: Report, heard: Heard) -> None:
+    """Whatever was asked how often: one entry, one report, one answer, one receipt, and a card that is refused."""
+    assert heard.status == 201, heard.body
+    again = [send_until_answered(host, pair.reporter, report) for host in (pair.fails, pair.other)]
+    assert {(answer.status, answer.body, answer.replayed) for answer in again} == {(201, heard.body, True)}
+    told = heard.told
+    with psycopg.connect(pair.dsn) as conn:
+        entries = conn.execute(
+            "SELECT seq FROM entries WHERE convert_from(body, 'UTF8')::jsonb #>> '{facts,case_number}' = %s",
+            (report.case,),
+        ).fetchall()
+        rows = conn.execute("SELECT id, seq FROM reports WHERE case_number = %s", (report.case,)).fetchall()
+        answers = conn.execute("SELECT answer FROM writes WHERE seq = %s", (told["seq"],)).fetchall()
+    assert entries == [(told["seq"],)]
+    assert rows == [(told["id"], told["seq"])]
+    assert answers == [(heard.body,)]
+    keys = pair.other.ask("GET", "/.well-known/jwks.json")[1]
+    claims = verify_receipt(told["receipt"], keys)
+    assert (claims["jti"], claims["seq"], claims["case_number"]) == (told["id"], told["seq"], report.case)
+    for host in (pair.fails, pair.other):
+        assert status_of(host, pair.reporter, report) == "reported"
+
+
+def status_of(host: Host, reporter: str, report: Report) -> str:
+    body = {"document": report.document, "operator": OFFICER, "purpose": "police.inquiry"}
+    until = time.monotonic() + 60
+    while time.monotonic() < until:
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            status, told = host.ask("POST", "/v1/checks", body, Authorization=f"Bearer {reporter}")
+            if status == 200:
+                return str(told["status"])
+        time.sleep(0.05)
+    raise AssertionError("no answer")
+
+
+@pytest.mark.parametrize("point", [pytest.param(p, marks=() if p in QUICK else pytest.mark.long) for p in Point])
+def test_crash(pair: Pair, report: Report, point: Point) -> None:
+    """The worker dies there. The caller heard nothing, or the beginning of the one answer that there is."""
+    pair.fails.wait_until_ready()
+    pair.fails.plans.make(point, CRASH)
+    first = send(pair.fails, pair.reporter, report)
+    assert pair.fails.plans.taken(point)
+    assert first.status == 0
+    assert entered(pair, report) is (point not in BEFORE_THE_COMMIT)
+    heard = send_until_answered(pair.other, pair.reporter, report)
+    assert heard.replayed is (point in (Point.STORED, Point.HALF_SENT))
+    assert heard.body.startswith(first.body)
+    assert bool(first.body) is (point is Point.HALF_SENT)
+    one_of_each(pair, report, heard)
+
+
+def entered(pair: Pair, report: Report) -> bool:
+    with psycopg.connect(pair.dsn) as conn:
+        return bool(conn.execute("SELECT FROM reports WHERE case_number = %s", (report.case,)).fetchall())
+
+
+def test_crash_while_the_entry_is_written(pair: Pair, report: Report) -> None:
+    """The statement was sent, its worker is dead before it is committed: the ledger goes on with it alone."""
+    pair.fails.wait_until_ready()
+    with head_locked(pair) as writer:
+        caller = threading.Thread(target=send, args=(pair.fails, pair.reporter, report))
+        caller.start()
+        wait_for(lambda: writer() is not None, 30, "a writer waits for the head")
+        (worker,) = pair.fails.children("_worker")
+        os.kill(worker, signal.SIGKILL)
+        caller.join()
+        assert not entered(pair, report)
+    one_of_each(pair, report, send_until_answered(pair.other, pair.reporter, report))
+
+
+def test_connection_lost_while_the_entry_is_written(pair: Pair, report: Report) -> None:
+    """Its connection is ended by the ledger: the worker cannot know what became of the commit, and does not say."""
+    pair.fails.wait_until_ready()
+    heard: list[Heard] = []
+    with head_locked(pair) as writer:
+        caller = threading.Thread(target=lambda: heard.append(send(pair.fails, pair.reporter, report)))
+        caller.start()
+        wait_for(lambda: writer() is not None, 30, "a writer waits for the head")
+        with psycopg.connect(pair.dsn, autocommit=True) as conn:
+            conn.execute("SELECT pg_terminate_backend(%s)", (writer(),))
+        caller.join()
+    assert (heard[0].status, heard[0].told["code"]) == (503, "ledger_unavailable")
+    one_of_each(pair, report, send_until_answered(pair.other, pair.reporter, report))
+
+
+@contextmanager
+def head_locked(pair: Pair) -> Iterator[Callable[[], int | None]]:
+    """Nothing is committed meanwhile. Yields what tells the backend that waits for it to write a report."""
+
+    def writer() -> int | None:
+        with psycopg.connect(pair.dsn, autocommit=True) as conn:
+            found = conn.execute(
+                "SELECT pid FROM pg_stat_activity WHERE datname = current_database()"
+                " AND application_name = 'lostid-reports' AND wait_event_type = 'Lock'"
+            ).fetchone()
+        return None if found is None else int(found[0])
+
+    with psycopg.connect(pair.dsn) as conn:
+        conn.execute("SELECT FROM head FOR UPDATE")
+        yield writer
+
+
+def test_reply_to_the_commit_lost(pair: Pair, report: Report) -> None:
+    """Committed, and nobody was told: 503, and the repeat finds it."""
+    pair.fails.plans.make(Point.COMMITTED, UNKNOWN)
+    first = send(pair.fails, pair.reporter, report)
+    assert (first.status, first.told["code"]) == (503, "ledger_unavailable")
+    assert entered(pair, report)
+    heard = send_until_answered(pair.other, pair.reporter, report)
+    assert not heard.replayed
+    one_of_each(pair, report, heard)
+
+
+def test_not_yet_in_force(pair: Pair, report: Report) -> None:
+    """The ledger goes away between the commit and the fence: recorded, its id is told, and that is the id later."""
+    first = lost_at(pair, report, Point.COMMITTED)
+    assert (first.status, first.told["code"]) == (503, "not_yet_in_force")
+    assert entered(pair, report)
+    heard = send_until_answered(pair.other, pair.reporter, report)
+    assert heard.told["id"] == first.told["id"]
+    one_of_each(pair, report, heard)
+
+
+def test_ledger_unavailable(pair: Pair, report: Report) -> None:
+    """The ledger goes away before the entry is written: nothing was recorded, and nothing is said to be."""
+    first = lost_at(pair, report, Point.PARSED)
+    assert (first.status, first.told["code"]) == (503, "ledger_unavailable")
+    assert "id" not in first.told
+    assert not entered(pair, report)
+    one_of_each(pair, report, send_until_answered(pair.other, pair.reporter, report))
+
+
+def lost_at(pair: Pair, report: Report, point: Point) -> Heard:
+    """What is heard of a report during which, at that point, the ledger takes no connection any more."""
+    heard: list[Heard] = []
+    pair.fails.wait_until_ready()
+    pair.fails.plans.make(point, HOLD)
+    caller = threading.Thread(target=lambda: heard.append(send(pair.fails, pair.reporter, report)))
+    caller.start()
+    wait_for(lambda: pair.fails.plans.taken(point), 30, f"{point} is reached")
+    with ledger_away(pair.dsn):
+        pair.fails.plans.release(point)
+        caller.join()
+    return heard[0]
+
+
+@contextmanager
+def ledger_away(dsn: str) -> Iterator[None]:
+    database = str(conninfo_to_dict(dsn)["dbname"])
+    allow = sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS {}")
+    with psycopg.connect(make_conninfo(dsn, dbname="postgres"), autocommit=True) as conn:
+        conn.execute(allow.format(sql.Identifier(database), sql.SQL("false")))
+        conn.execute("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = %s", (database,))
+        try:
+            yield
+        finally:
+            conn.execute(allow.format(sql.Identifier(database), sql.SQL("true")))
