@@ -94,14 +94,14 @@ def commits(record: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[An
 def fences(wait: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
     """`fence_wait.wait`. The points before it are reached when what they are named after has happened."""
 
-    async def with_points(pool: LedgerPool, seq: int, hash_: bytes) -> Any:
+    async def with_points(pool: LedgerPool, seq: int, hash_: bytes, *more: Any) -> Any:
         if plans.has(Point.IN_REDIS):
             await until(lambda: _in_redis(seq))
             await reached(Point.IN_REDIS)
         if plans.has(Point.APPLIED):
             await until(lambda: _applied(pool, seq, hash_))
             await reached(Point.APPLIED)
-        done = await wait(pool, seq, hash_)
+        done = await wait(pool, seq, hash_, *more)
         await reached(Point.FENCE_PASSED)
         return done
 

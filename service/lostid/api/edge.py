@@ -115,6 +115,8 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(LedgerError, _problem)
     app.add_exception_handler(HTTPException, _problem)
     app.add_exception_handler(RequestValidationError, _problem)
+    # Without this the framework answers 500 itself before it lets go of the error, and the net above comes too late.
+    app.add_exception_handler(Exception, _problem)
 
 
 async def _problem(request: Request, error: Exception) -> Response:
