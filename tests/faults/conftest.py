@@ -1,8 +1,4 @@
-"""The long forms, which `./run faults` runs and `./run test` leaves out.
-
---long          also the tests marked so
---power-cuts N  cut the power N times
-"""
+"""The long forms, which an ordinary run leaves out: ./run test tests/faults --long --power-cuts 20"""
 
 import pytest
 
