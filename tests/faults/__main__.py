@@ -11,6 +11,7 @@ import json
 import os
 import secrets
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -33,6 +34,7 @@ def main() -> int:
     parser.add_argument("--json", action="store_true", help="the report as JSON")
     asked = parser.parse_args()
     _own_mounts()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what is running is ended in order
     minutes = asked.minutes or asked.round
     folder: Path = asked.folder.absolute() / time.strftime("%Y%m%d-%H%M%S")
     folder.mkdir(parents=True)

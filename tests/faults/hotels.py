@@ -14,7 +14,7 @@ from tests.faults.doors import Answer, Door
 from tests.faults.record import CLEAR, LATE, NONE, REFUSED
 from tests.faults.scene import Scene, document
 
-BATCH: Final = 250
+BATCH: Final = 500
 REFUSALS: Final = ("reported", "void", "indeterminate")
 _AIMED_AT_S: Final = (0.0, 0.004, 0.03, 0.15, 0.45, 0.9)
 _OLD: Final = 20

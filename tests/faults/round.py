@@ -5,6 +5,7 @@ Its folder keeps what it takes to understand it afterwards: `faults.jsonl`, `his
 
 from __future__ import annotations
 
+import contextlib
 import json
 import random
 import shutil
@@ -16,7 +17,7 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 
-from tests.faults.cluster import NAMES, Cluster, Pause
+from tests.faults.cluster import NAMES, Cluster
 from tests.faults.record import Record
 from tests.faults.report import Findings, judged
 from tests.faults.schedule import Played, drawn, play, table
@@ -24,7 +25,7 @@ from tests.faults.schedule import Played, drawn, play, table
 WARM_S = 2.0
 HEAL_S = 60.0
 VERIFY_S = 240.0
-DOCUMENTS_PER_S = 2000
+DOCUMENTS_PER_S = 3500
 
 
 def play_round(seed: int, seconds: float, folder: Path) -> Findings:
@@ -49,6 +50,16 @@ def play_round(seed: int, seconds: float, folder: Path) -> Findings:
 
 def _under_load(cluster: Cluster, seed: int, seconds: float, folder: Path) -> list[Played]:
     desks = _Desks(cluster, seed, folder)
+    try:
+        played = _played(cluster, desks, seed, seconds, folder)
+        desks.end()
+    finally:
+        desks.close()
+    return played
+
+
+def _played(cluster: Cluster, desks: _Desks, seed: int, seconds: float, folder: Path) -> list[Played]:
+    """All faults, told as they end; then everything is whole again."""
     played: list[Played] = []
     with (folder / "faults.jsonl").open("w") as log:
 
@@ -58,11 +69,9 @@ def _under_load(cluster: Cluster, seed: int, seconds: float, folder: Path) -> li
             log.flush()
 
         time.sleep(WARM_S)
-        try:
-            play(drawn(random.Random(seed), table(desks.storm)), cluster, time.monotonic() + seconds, told)
-        finally:
-            _waited(cluster.mend(HEAL_S))
-    desks.end()
+        play(drawn(random.Random(seed), table(desks.storm)), cluster, time.monotonic() + seconds, told)
+        for pause in cluster.mend(HEAL_S):
+            time.sleep(pause)
     return played
 
 
@@ -104,6 +113,13 @@ class _Desks:
         if code != 0:
             raise self._ended()
 
+    def close(self) -> None:
+        self._process.kill()
+        self._process.wait()
+        assert self._process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.close()
+
     def _say(self, order: dict[str, object]) -> None:
         assert self._process.stdin is not None
         try:
@@ -114,11 +130,6 @@ class _Desks:
 
     def _ended(self) -> RuntimeError:
         return RuntimeError(f"the load ended with exit code {self._process.wait()}: {self._log.read_text()[-2000:]}")
-
-
-def _waited(pauses: Pause) -> None:
-    for seconds in pauses:
-        time.sleep(seconds)
 
 
 def _keep_logs(place: Path, folder: Path) -> None:
