@@ -60,6 +60,23 @@ def test_checks_without_valkey(serving: Server, keys: tuple[str, str]) -> None:
     load.verify()
 
 
+def test_rebuild(serving: Server, keys: tuple[str, str]) -> None:
+    """`lostid registry rebuild`, again and again: nothing is wrong, and each time Redis comes back into service."""
+
+    def in_service() -> bool:
+        _, told = serving.ask("GET", "/readyz")
+        return told is not None and told["registry"].get("doing") == "in_service"
+
+    load = Load(serving, *keys, seed=9)
+    with load:
+        for _ in range(3):
+            some_more(load)
+            assert serving.cli("registry", "rebuild").returncode == 0
+            some_more(load)
+            wait_for(in_service, 30, "a registry in service")
+    load.verify()
+
+
 def test_supervisor(serving: Server, keys: tuple[str, str]) -> None:
     """The supervisor is killed and everything ends with it; after another start everything is there again."""
     load = Load(serving, *keys, seed=8)

@@ -86,6 +86,12 @@ class Host:
         """Seconds until the registry is in service."""
         return self.until(lambda told: bool(told.get("ready")) and told["registry"].get("doing") == "in_service")
 
+    def rebuild(self) -> None:
+        """`lostid registry rebuild`; returns when the registry is in service again."""
+        command = [sys.executable, "-m", "lostid", "registry", "rebuild"]
+        subprocess.run(command, env=self.environment, check=True, stdout=subprocess.DEVNULL)
+        self.until_filled()
+
     def until_idle(self, share: float = 0.2, seconds: float = 600.0) -> None:
         """What follows a start (tiles of the log, the sweep of Redis) is done, or has taken its time."""
         end = time.monotonic() + seconds
