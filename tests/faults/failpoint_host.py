@@ -13,6 +13,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Final
@@ -67,13 +68,16 @@ def after(point: Point, function: Callable[..., Awaitable[Any]]) -> Callable[...
     return with_point
 
 
-def crash_after(point: Point, function: Callable[..., Any]) -> Callable[..., Any]:
-    """For a function that is no coroutine."""
+def at_once_after(point: Point, function: Callable[..., Any]) -> Callable[..., Any]:
+    """For a function that is no coroutine: a hold holds the whole worker."""
 
     def with_point(*arguments: Any, **named: Any) -> Any:
         done = function(*arguments, **named)
-        if plans.take(point) == CRASH:
+        action = plans.take(point)
+        if action == CRASH:
             os.kill(os.getpid(), signal.SIGKILL)
+        while action == HOLD and plans.holds(point):
+            time.sleep(_LOOK_S)
         return done
 
     return with_point
@@ -138,10 +142,10 @@ def put(owner: object, name: str, around: Callable[[Any], Any]) -> None:
 def put_points() -> None:
     """Into the worker that this process is about to be."""
     put(reports, "sent_write", lambda whole: after(Point.PARSED, whole))
-    put(reporting, "authorise", lambda whole: crash_after(Point.AUTHORISED, whole))
+    put(reporting, "authorise", lambda whole: at_once_after(Point.AUTHORISED, whole))
     put(writes, "record", commits)
     put(writing, "wait", fences)
-    put(Signer, "report", lambda whole: crash_after(Point.SIGNED, whole))
+    put(Signer, "report", lambda whole: at_once_after(Point.SIGNED, whole))
     put(writes, "store_answer", lambda whole: after(Point.STORED, whole))
     put(reports, "Response", lambda whole: HalfSent)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -26,7 +27,8 @@ class Powered:
         self._attic = attic
         argv = [sys.executable, "-m", "tests.faults.power_cut", str(root), str(attic), *command]
         environment: Mapping[str, str] = more.pop("env")
-        path = ":".join(str(ROOT / place) for place in ("", "clients/lostid_client", "clients/bank"))
+        places = [str(ROOT / place) for place in ("", "clients/lostid_client", "clients/bank")]
+        path = os.pathsep.join(filter(None, (*places, environment.get("PYTHONPATH"))))
         self.process = subprocess.Popen(
             argv, env={**environment, "PYTHONPATH": path}, stdin=subprocess.PIPE, stdout=subprocess.PIPE, **more
         )

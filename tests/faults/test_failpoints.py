@@ -49,7 +49,8 @@ class Host(Server):
         super().__init__(workers=1, **settings)
         folder = self.directory / "failpoints"
         self.plans = Plans(folder)
-        self.environment |= {"FAILPOINTS": str(folder), "PYTHONPATH": str(ROOT)}
+        path = os.pathsep.join(filter(None, (str(ROOT), self.environment.get("PYTHONPATH"))))
+        self.environment |= {"FAILPOINTS": str(folder), "PYTHONPATH": path}
 
 
 @dataclass(frozen=True)
@@ -191,6 +192,22 @@ def test_crash(pair: Pair, report: Report, point: Point) -> None:
     assert heard.body.startswith(first.body)
     assert bool(first.body) is (point is Point.HALF_SENT)
     one_of_each(pair, report, heard)
+
+
+def test_asked_twice_at_once(pair: Pair, report: Report) -> None:
+    """The caller did not wait, asked the other host and was answered. The first host, which was slow to store its own
+    answer, sends that one."""
+    heard: list[Heard] = []
+    pair.fails.wait_until_ready()
+    pair.fails.plans.make(Point.SIGNED, HOLD)
+    caller = threading.Thread(target=lambda: heard.append(send(pair.fails, pair.reporter, report)))
+    caller.start()
+    wait_for(lambda: pair.fails.plans.taken(Point.SIGNED), 30, "the first host has its answer")
+    other = send_until_answered(pair.other, pair.reporter, report)
+    pair.fails.plans.release(Point.SIGNED)
+    caller.join()
+    assert heard == [other]
+    one_of_each(pair, report, other)
 
 
 def entered(pair: Pair, report: Report) -> bool:

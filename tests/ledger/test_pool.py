@@ -35,13 +35,14 @@ async def test_sessions(ledger_dsn: str, admin: Conn) -> None:
     for default, expected in (("off", "on"), ("remote_apply", "remote_apply")):
         admin.execute(f"ALTER DATABASE {name} SET synchronous_commit = {default}".encode())
         pool = await open_pool(ledger_dsn, name="worker")
-        assert await pool.write(shown) == await pool.read(shown) == (expected, "3s", "worker")
-        await pool.close()
+        try:
+            assert await pool.write(shown) == await pool.read(shown) == (expected, "3s", "worker")
+        finally:
+            await pool.close()
         with connect(ledger_dsn, name="replica") as conn:
             assert SHOW.run(conn) == (expected, "3s", "replica")
-        other = await aconnect(ledger_dsn, name="cli")
-        assert await shown(other) == (expected, "3s", "cli")
-        await other.close()
+        async with await aconnect(ledger_dsn, name="cli") as other:
+            assert await shown(other) == (expected, "3s", "cli")
 
 
 async def test_after_restart(pool: LedgerPool, admin: Conn) -> None:

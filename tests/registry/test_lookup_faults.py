@@ -9,10 +9,11 @@ import uvloop
 
 from lostid.registry.client import open_client
 from lostid.registry.lookup import FreshnessUnproven, Source
+from lostid.registry.reader import Question
 from lostid.registry.writer import Writer
 from tests.faults.links import Links
 from tests.registry.looking import Ledger, Worker, worker
-from tests.registry.making import at, filled, record
+from tests.registry.making import at, filled, key, record, value
 
 NUMBERS = range(20)
 
@@ -58,6 +59,21 @@ async def test_cancelled(own_valkey: Server) -> None:
         answer = [("reported", Source.REGISTRY), ("clear", Source.LEDGER)]
         assert await asyncio.gather(*after) == [answer] * 20
         assert all(caller.cancelled() for caller in gone)
+
+
+async def test_cancelled_reader(own_valkey: Server) -> None:
+    """Who reads and is cancelled himself leaves no reply behind either."""
+    prepared(own_valkey)
+    async with worker(own_valkey.url) as work:
+        await work.reader.read([Question(at(1), [key(0)])])
+        own_valkey.freeze()
+        gone = asyncio.ensure_future(work.reader.read([Question(at(1), [key(1)])]))
+        await asyncio.sleep(0.05)
+        gone.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await gone
+        own_valkey.thaw()
+        assert await work.reader.read([Question(at(1), [key(2)])]) == [[value(2, 1)]]
 
 
 async def test_silent(own_valkey: Server) -> None:
