@@ -24,8 +24,6 @@ from rich.console import Console
 from nation import generate, plots, speed
 from nation.host import Host
 
-_FILTER_STARTS_AT = 1_000_000
-
 
 def main() -> int:
     """Measure, show, write."""
@@ -63,7 +61,7 @@ def _measured(size: int, place: Path) -> dict[str, Any]:
     if made:
         generate.generate(size, place)
     told: dict[str, Any] = {"documents": size, "generated_s": time.monotonic() - began if made else None}
-    host = Host(place, max(_FILTER_STARTS_AT, 0))
+    host = Host(place)
     with host:
         told["first_s"] = host.until_filled()
         host.until_idle()

@@ -1,6 +1,6 @@
 """``python -m nation.generate 10_000_000 DIRECTORY``: a fresh data directory whose ledger holds so many documents.
 
-Straight into PostgreSQL's tables, past the API: entries of 500 effects each, chained as the ledger chains them, with
+Straight into PostgreSQL's tables, past the API: entries of 100 effects each, chained as the ledger chains them, with
 their rows in `covers`. Redis and filter are not made here: `lostid serve` fills both from the ledger, as it does after
 any loss. Sealed tokens (some 120 bytes for each document) are left out, because random keys have none.
 """
@@ -30,8 +30,9 @@ from lostid.secrets import load_or_make
 from lostid.settings import Settings
 from nation import people, rows
 
-AT_ONCE = 400
+AT_ONCE = 2_000
 """Entries in one transaction. Each leaves a whole ledger behind."""
+_DOCUMENTS = "documents"
 
 
 def main() -> int:
@@ -56,6 +57,12 @@ def generate(documents: int, directory: Path) -> None:
         prepare_ledger(settings.model_copy(update={"database_url": dsn}), secrets)
         with connect(dsn, name="generate", statement_timeout="0") as conn:
             fill(conn, keyring, documents)
+    (directory / _DOCUMENTS).write_text(str(documents))
+
+
+def documents_of(directory: Path) -> int:
+    """How many documents it was made for. FileNotFoundError where it was not finished."""
+    return int((directory / _DOCUMENTS).read_text())
 
 
 @contextmanager

@@ -17,9 +17,11 @@ from typing import Any, Self
 
 from lostid.engines import valkey
 from lostid.filter.generation import generations, path_of
+from lostid.filter.rebuild import capacity_for
 from lostid.registry.client import open_client
 from lostid.settings import Settings
 from lostid_load.server import make_key
+from nation import generate
 from peers.contenders import free_port
 from peers.measure import Usage, family
 
@@ -30,9 +32,11 @@ _LOOK_S = 0.02
 class Host:
     """``lostid serve`` with one worker. Leaving the block stops it; its data directory stays."""
 
-    def __init__(self, directory: Path, capacity: int = 1_000_000) -> None:
+    def __init__(self, directory: Path) -> None:
         self.settings = Settings(data_dir=directory)
         self.port = free_port()
+        # What the server itself would take, if these ledgers had the sealed tokens by which it counts documents.
+        capacity = capacity_for(self.settings.capacity, generate.documents_of(directory))
         told = {"LOSTID_DATA_DIR": str(directory), "LOSTID_CAPACITY": str(capacity)}
         self.environment = {**os.environ, **told}
         self.log = directory / "serve.log"

@@ -1,4 +1,4 @@
-"""Synthetic effects by the half thousand, as bytes: the body of their entry, and their rows for COPY.
+"""Synthetic effects by the hundred, as bytes: the body of their entry, and their rows for COPY.
 
 Speed is all that this file is about. What it makes is what `ledger/bodies.py` and `ledger/entries.py` would make of the
 same effects; a test holds them together.
@@ -16,7 +16,7 @@ import numpy.typing as npt
 from lostid.domain.covers import Action, CoverKind
 from lostid.ledger import bodies
 
-AN_ENTRY: Final = 500
+AN_ENTRY: Final = 100
 KIND: Final = "synthetic"
 COPY_HEAD: Final = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 COPY_END: Final = b"\xff\xff"

@@ -18,7 +18,7 @@ from nation import generate, people, rows
 from tests.domain.drawing import KEYRING
 from tests.registry.ledgers import Ledger
 
-DOCUMENTS = 1_700  # four entries
+DOCUMENTS = 310  # four entries
 
 
 def test_ledger(postgres_dsn: str) -> None:
