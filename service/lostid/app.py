@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+import os
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 from fastapi import FastAPI
@@ -19,7 +20,7 @@ from lostid.api.parts import Parts
 from lostid.api.signing import Signer
 from lostid.api.steps import Confirm
 from lostid.api.writing import finish_writes
-from lostid.domain.canaries import canary_keys
+from lostid.domain.canaries import canary_keys, canary_tokens
 from lostid.domain.keys import Keyring
 from lostid.domain.position import Position
 from lostid.domain.record import Record
@@ -27,10 +28,12 @@ from lostid.filter.page import Unproven, boot_id
 from lostid.filter.view import FilterView
 from lostid.guard.auth import KeyCache
 from lostid.guard.rates import Rates
-from lostid.ledger import apikeys, covers, sweeps, tree
+from lostid.ledger import apikeys, covers, sweeps, tokens, tree
 from lostid.ledger.errors import LedgerError
 from lostid.ledger.journal import JournalWriter
 from lostid.ledger.pool import LedgerPool, open_pool
+from lostid.mirror.shelf import Shelf
+from lostid.mirror.tail import Read, Tail
 from lostid.registry.client import open_async_client
 from lostid.registry.lookup import ExactLookup
 from lostid.registry.reader import Reader
@@ -41,14 +44,15 @@ CARE_EVERY_S = 0.2
 FINISH_S = 2.5
 
 
-def create_app(settings: Settings) -> Lane:
-    """The ASGI application of one worker. Nothing is opened before its lifespan begins."""
+def create_app(settings: Settings, stopping: Callable[[], bool] = lambda: False) -> Lane:
+    """The ASGI application of one worker. Nothing is opened before its lifespan begins. `stopping` tells requests that
+    wait that the worker is leaving."""
     control = control_plane()
     lane = Lane(Edge(control))
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        async with running(settings) as parts:
+        async with running(settings, stopping) as parts:
             control.state.parts = parts
             lane.open(parts.checks)
             yield
@@ -59,7 +63,7 @@ def create_app(settings: Settings) -> Lane:
 
 
 @asynccontextmanager
-async def running(settings: Settings) -> AsyncIterator[Parts]:
+async def running(settings: Settings, stopping: Callable[[], bool] = lambda: False) -> AsyncIterator[Parts]:
     """Everything a worker needs, opened; the ledger, the registry and the page may all come later."""
     if settings.database_url is None or settings.redis_url is None:
         raise ValueError("a worker is told where the ledger and the registry are")
@@ -81,7 +85,13 @@ async def running(settings: Settings) -> AsyncIterator[Parts]:
         checks.signer = Signer(
             SigningFile(settings.secrets_path).seed, settings.log_origin, lambda: reads_pool.read(tree.TIP.arun)
         )
-        parts = Parts(settings, keyring, clock, made, meter, keys, checks, journal, reports_pool, reads_pool, client)
+        tail = Tail(keyring, canary_tokens(keyring), _reading_tokens(reads_pool))
+        shelf = Shelf(settings.data_dir / "mirrors", keyring.key_id, os.environ | settings.environment())
+        stack.push_async_callback(shelf.close)
+        parts = Parts(
+            settings, keyring, clock, made, meter, keys, checks, journal, reports_pool, reads_pool, client,
+            tail, shelf, stopping,
+        )  # fmt: skip
         for care in (
             _care(parts, confirm),
             _follow_log(checks.signer),
@@ -100,6 +110,13 @@ def _confirming(pool: LedgerPool) -> Confirm:
         return await pool.read(lambda conn: covers.confirm(conn, keys, at.seq, at.hash))
 
     return confirm
+
+
+def _reading_tokens(pool: LedgerPool) -> Read:
+    async def read(after: int, upto: int, limit: int) -> Sequence[tokens.SealedEntry]:
+        return await pool.read(lambda conn: tokens.after(conn, after, upto, limit))
+
+    return read
 
 
 async def _care(parts: Parts, confirm: Confirm) -> None:

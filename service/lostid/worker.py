@@ -16,7 +16,8 @@ def run(settings: Settings, fd: int | None) -> int:
     """Serve until SIGTERM, then finish what was begun."""
     if fd is None:
         raise SystemExit("a worker needs a listening socket")
-    app = create_app(settings)
+    server: uvicorn.Server | None = None
+    app = create_app(settings, lambda: server is not None and server.should_exit)
     config = uvicorn.Config(
         app,
         loop="uvloop",

@@ -27,6 +27,7 @@ ROLE = {
     "metrics": {"admin"},
     "status": {"admin"},
     "log": {"auditor"},
+    "mirror": {"mirror"},
     "sandbox": set(ROLES),
 }
 PREFIXES = {"report": "rpt", "withdrawal": "wdr", "import": "imp"}

@@ -14,6 +14,7 @@ from tests.serving import Server
 
 T = TypeVar("T")
 OLD, NEW = "2015-03-01", "2026-11-01"
+TODAY = date(2026, 11, 22)
 _people = itertools.count(1)
 
 

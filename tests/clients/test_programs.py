@@ -13,7 +13,8 @@ import pytest
 from clients.bank import open_account
 from clients.hotel import check_in
 from clients.police import counter
-from clients.rail import passengers
+from clients.rail import gate, passengers
+from lostid.ledger.apikeys import NewKey
 from lostid_client import Document, verify_receipt
 from tests.clients.desks import NEW, OLD, Town, card, number
 
@@ -163,6 +164,56 @@ def test_rail(town: Town, desk: Desk, tmp_path: Path) -> None:
     assert set(decisions.values()) == {"travel"}
     code, lines = desk(passengers, list_, "--operator", "train-g123", url=NOBODY)
     assert {line.split(",")[1] for line in lines[1:]} == {"gate"}
+
+
+@pytest.fixture(scope="module")
+def mirror(town: Town) -> dict[str, str]:
+    """A gate's key and secret, as its environment."""
+    id_, key = town.server.new_key(NewKey("live", "rail", ("mirror",)))
+    secret = town.server.cli("keys", "mirror-secret", id_).stdout
+    return {"LOSTID_MIRROR_KEY": key, "LOSTID_MIRROR_SECRET": secret}
+
+
+def at_gate(*cards: Document | str) -> str:
+    return "".join(
+        f"{card if isinstance(card, str) else f'{card.type},{card.number},{card.valid_from or str()}'}\n"
+        for card in cards
+    )
+
+
+def test_gate(town: Town, desk: Desk, mirror: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Clear by the mirror, or by the registry where the mirror asks; whoever is not clear is held."""
+    for name, value in mirror.items():
+        monkeypatch.setenv(name, value)
+    lost = card()
+    town.report(lost)
+    new, bare = Document(lost.type, lost.number, valid_from=NEW), Document(lost.type, lost.number)
+    cards = at_gate(card(), lost, new, bare, f"{lost.type},{lost.number[:-1]}A", "smudge")
+    # The registry may need longer than a gate waits, where other tests keep the machine busy.
+    monkeypatch.setattr(gate, "BUDGET_S", 10.0)
+    options = ("--operator", "gate-14", "--max-age", "60", "--patience", "30")
+    code, lines = desk(gate, *options, "--on-unavailable", "ask_person", stdin=cards)
+    assert code == 1
+    assert lines[0].startswith("open (clear as of 2")
+    assert lines[1:] == [
+        "closed (reported, the registry says)",
+        "open (clear, the registry says)",
+        "staff (indeterminate, the registry says)",
+        "staff (characters)",
+        "staff (not a card)",
+    ]
+
+
+@pytest.mark.parametrize(("policy", "told"), [("refuse", "closed"), ("ask_person", "staff")])
+def test_gate_without_a_line(
+    desk: Desk, mirror: dict[str, str], monkeypatch: pytest.MonkeyPatch, policy: str, told: str
+) -> None:
+    """No mirror, no registry: what the railway chose, for everybody."""
+    for name, value in mirror.items():
+        monkeypatch.setenv(name, value)
+    options = ("--operator", "gate-14", "--max-age", "60", "--patience", "0.2", "--on-unavailable", policy)
+    code, lines = desk(gate, *options, stdin=at_gate(card()), url=NOBODY)
+    assert (code, lines) == (1, [f"{told} (no answer: unreachable)"])
 
 
 def test_police_reports(town: Town, desk: Desk) -> None:

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from lostid.ledger.apikeys import NewKey
 from tests.clients.desks import card, soon
 from tests.serving import Server
 
 ROOT = Path(__file__).parents[2]
-PAGES = ("hotel", "bank", "rail", "police", "load-testing", "sandbox")
+PAGES = ("hotel", "bank", "rail", "mirror", "police", "load-testing", "sandbox")
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 Keys = dict[str, str]
@@ -30,7 +31,26 @@ def keys(server: Server) -> Keys:
         lambda: server.ask("POST", "/v1/checks", question, Authorization=f"Bearer {checker}"),
         lambda answer: answer[0] == 200,
     )
-    return {"checker": checker, "police": officer, "approver": approver}
+    mirror_id, mirror = server.new_key(NewKey("live", "reader", ("mirror", "checker")))
+    return {
+        "checker": checker,
+        "police": officer,
+        "approver": approver,
+        "mirror": mirror,
+        "mirror_secret": server.cli("keys", "mirror-secret", mirror_id).stdout.strip(),
+    }
+
+
+@pytest.fixture(scope="session")
+def reported_before(server: Server) -> None:
+    """The mirrors' page knows of an old card: mirrors have no sandbox, so this one is of the live registry."""
+    police = server.key("reporter", org="reader-police", station="st-12", operator="officer-117")
+    document = {"type": "cn.resident-id", "number": "990000198506120129", "valid_from": "2010-01-01"}
+    report = {"document": document, "reason": "lost", "operator": "officer-117", "case_number": "A-1"}
+    soon(
+        lambda: server.ask("POST", "/v1/reports", report, Authorization=f"Bearer {police}", Idempotency_Key="page-1"),
+        lambda answer: answer[0] == 201,
+    )
 
 
 def checkout(folder: Path) -> None:
@@ -51,6 +71,7 @@ def pattern(shown: str) -> re.Pattern[str]:
     return re.compile(".*".join(re.escape(part) for part in shown.split("...")))
 
 
+@pytest.mark.usefixtures("reported_before")
 @pytest.mark.parametrize("page", PAGES)
 def test_page(page: str, server: Server, keys: Keys, tmp_path: Path) -> None:
     """What the page says happens, happens."""
@@ -59,6 +80,8 @@ def test_page(page: str, server: Server, keys: Keys, tmp_path: Path) -> None:
         "LOSTID_URL": server.url,
         "LOSTID_KEY": keys.get(page, keys["checker"]),
         "LOSTID_APPROVER_KEY": keys["approver"],
+        "LOSTID_MIRROR_KEY": keys["mirror"],
+        "LOSTID_MIRROR_SECRET": keys["mirror_secret"],
         "LOSTID_QUEUE_KEY": "11" * 32,
         "PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}",
         "PYTHONPATH": f"{ROOT / 'clients' / 'lostid_client'}:{ROOT / 'loadtest'}",

@@ -4,14 +4,19 @@ from lostid_client.client import AsyncClient, Client
 from lostid_client.errors import (
     Conflict,
     FieldFault,
+    ImportBroken,
     InvalidRequest,
     LostidError,
+    MirrorRefused,
     NoAnswer,
     NotAuthorised,
     ReceiptRefused,
     Refused,
     UnknownOutcome,
 )
+from lostid_client.imports import Import
+from lostid_client.mirror import AsyncMirror, Mirror
+from lostid_client.mirror_state import MirrorAnswer
 from lostid_client.models import Answer, Document, Report, Withdrawal
 from lostid_client.receipts import verify_receipt
 from lostid_client.recheck import QueueFull, Recheck, RecheckQueue, WrongQueueKey
@@ -19,12 +24,18 @@ from lostid_client.recheck import QueueFull, Recheck, RecheckQueue, WrongQueueKe
 __all__ = [
     "Answer",
     "AsyncClient",
+    "AsyncMirror",
     "Client",
     "Conflict",
     "Document",
     "FieldFault",
+    "Import",
+    "ImportBroken",
     "InvalidRequest",
     "LostidError",
+    "Mirror",
+    "MirrorAnswer",
+    "MirrorRefused",
     "NoAnswer",
     "NotAuthorised",
     "QueueFull",

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from lostid_client.errors import NoAnswer
-from lostid_client.flow import Clock, Flow, RetryBudget, check_flow, read_flow, write_flow
+from lostid_client.flow import CHECK_DEADLINE_S, Clock, Flow, RetryBudget, check_flow, read_flow, write_flow
 from lostid_client.models import (
     Answer,
     Document,
@@ -36,6 +36,7 @@ class Session:
     on_unavailable: OnUnavailable
     clock: Clock
     queue: RecheckQueue | None = None
+    check_deadline_s: float = CHECK_DEADLINE_S
     budget: RetryBudget = field(default_factory=RetryBudget)
 
 
@@ -59,7 +60,7 @@ def check(
     if reference is not None:
         body["reference"] = reference
     try:
-        fresh = yield from check_flow("/v1/checks", body, session.clock, session.budget)
+        fresh = yield from check_flow("/v1/checks", body, session.clock, session.budget, session.check_deadline_s)
     except NoAnswer as missing:
         return _without_answer(session, body, missing.cause)
     return read_answer(fresh.reply.body, fresh.expires)
@@ -102,7 +103,7 @@ def ask_many(
     """As `check_many`, but a missing answer is always ``NoAnswer``, whatever ``on_unavailable`` says."""
     items = checks_of(documents, references)
     body = {**_who(operator, purpose, receipt), "checks": items}
-    fresh = yield from check_flow("/v1/checks/batch", body, session.clock, session.budget)
+    fresh = yield from check_flow("/v1/checks/batch", body, session.clock, session.budget, session.check_deadline_s)
     results = fresh.reply.body.get("results")
     if not isinstance(results, list) or len(results) != len(items):
         raise NoAnswer("malformed")

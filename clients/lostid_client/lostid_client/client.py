@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import json
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from types import TracebackType
@@ -11,16 +12,14 @@ from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 import httpx
 
-from lostid_client import calls
+from lostid_client import calls, imports, line
 from lostid_client.calls import OnUnavailable, Session
 from lostid_client.errors import LostidError
-from lostid_client.flow import Clock, Flow, LineBroken, Pause, Reply, Send
+from lostid_client.flow import CHECK_DEADLINE_S, Clock, Flow, LineBroken, Pause, Reply, Send
 from lostid_client.recheck import RecheckQueue
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-_CONNECT_S = 1.0
 
 
 def boot_clock() -> float:
@@ -41,7 +40,7 @@ def _bound_async(
     call: Callable[Concatenate[Session, P], Flow[T]],
 ) -> Callable[Concatenate[AsyncClient, P], Awaitable[T]]:
     async def method(self: AsyncClient, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return await self._run(call(self.session, *args, **kwargs))
+        return await self.run(call(self.session, *args, **kwargs))
 
     functools.update_wrapper(method, call)
     return method
@@ -55,6 +54,7 @@ class Client:
         key: the API key (``lid_live_...`` or ``lid_test_...``).
         on_unavailable: what a check says when there is no answer; the caller decides, there is no default.
         queue: where ``proceed_and_recheck`` keeps its checks; required for it.
+        check_deadline_s: how long a check may take, its retry included.
     """
 
     def __init__(
@@ -64,10 +64,11 @@ class Client:
         *,
         on_unavailable: OnUnavailable,
         queue: RecheckQueue | None = None,
+        check_deadline_s: float = CHECK_DEADLINE_S,
         clock: Clock = boot_clock,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
-        self.session = _session(on_unavailable, queue, clock)
+        self.session = _session(on_unavailable, queue, clock, check_deadline_s)
         self._http = httpx.Client(base_url=url, headers=_headers(key), transport=transport)
 
     check = _bound(calls.check)
@@ -79,6 +80,9 @@ class Client:
     history = _bound(calls.history)
     as_of = _bound(calls.as_of)
     jwks = _bound(calls.jwks)
+    import_file = _bound(imports.import_file)
+    import_status = _bound(imports.import_status)
+    release_import = _bound(imports.release_import)
 
     def _run(self, flow: Flow[T]) -> T:
         try:
@@ -99,16 +103,16 @@ class Client:
             return result
 
     def _send(self, send: Send) -> Reply:
-        end = self.session.clock() + send.timeout_s
+        deadline = line.Deadline(send, self.session.clock)
+        content = None if send.upload is None else line.chunks(send.upload)
         try:
-            with self._http.stream(send.method, send.path, **_arguments(send)) as response:
-                # httpx bounds each read, not their sum: a server that drips must not hold the caller for ever.
-                content = bytearray()
+            arguments = {**_arguments(send), "content": content, "extensions": deadline.extensions}
+            with self._http.stream(send.method, send.path, **arguments) as response:
+                received = bytearray()
                 for chunk in response.iter_bytes():
-                    content += chunk
-                    if self.session.clock() >= end:
-                        raise LineBroken("timeout")
-                return _reply(response, bytes(content))
+                    received += chunk
+                    deadline.check()
+                return _reply(response, bytes(received))
         except httpx.HTTPError as error:
             raise _line_broken(error) from error
 
@@ -135,10 +139,11 @@ class AsyncClient:
         *,
         on_unavailable: OnUnavailable,
         queue: RecheckQueue | None = None,
+        check_deadline_s: float = CHECK_DEADLINE_S,
         clock: Clock = boot_clock,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        self.session = _session(on_unavailable, queue, clock)
+        self.session = _session(on_unavailable, queue, clock, check_deadline_s)
         self._http = httpx.AsyncClient(base_url=url, headers=_headers(key), transport=transport)
 
     check = _bound_async(calls.check)
@@ -150,8 +155,11 @@ class AsyncClient:
     history = _bound_async(calls.history)
     as_of = _bound_async(calls.as_of)
     jwks = _bound_async(calls.jwks)
+    import_file = _bound_async(imports.import_file)
+    import_status = _bound_async(imports.import_status)
+    release_import = _bound_async(imports.release_import)
 
-    async def _run(self, flow: Flow[T]) -> T:
+    async def run(self, flow: Flow[T]) -> T:
         try:
             step = next(flow)
             while True:
@@ -170,9 +178,12 @@ class AsyncClient:
             return result
 
     async def _send(self, send: Send) -> Reply:
+        upload = send.upload
+        content = None if upload is None else line.achunks(upload)
+        arguments = {**_arguments(send), "content": content, "extensions": {"timeout": line.timeouts(send)}}
         try:
-            async with asyncio.timeout(send.timeout_s):
-                response = await self._http.request(send.method, send.path, **_arguments(send))
+            async with asyncio.timeout(send.timeout_s if upload is None else None):
+                response = await self._http.request(send.method, send.path, **arguments)
                 return _reply(response, response.content)
         except httpx.HTTPError as error:
             raise _line_broken(error) from error
@@ -192,12 +203,14 @@ class AsyncClient:
         await self.aclose()
 
 
-def _session(on_unavailable: OnUnavailable, queue: RecheckQueue | None, clock: Clock) -> Session:
+def _session(
+    on_unavailable: OnUnavailable, queue: RecheckQueue | None, clock: Clock, check_deadline_s: float
+) -> Session:
     if on_unavailable not in ("refuse", "ask_person", "proceed_and_recheck"):
         raise LostidError("on_unavailable is refuse, ask_person or proceed_and_recheck")
     if on_unavailable == "proceed_and_recheck" and queue is None:
         raise LostidError("proceed_and_recheck needs a queue to keep its checks in")
-    return Session(on_unavailable, clock, queue)
+    return Session(on_unavailable, clock, queue, check_deadline_s)
 
 
 def _headers(key: str) -> dict[str, str]:
@@ -205,8 +218,10 @@ def _headers(key: str) -> dict[str, str]:
 
 
 def _arguments(send: Send) -> dict[str, Any]:
-    timeout = httpx.Timeout(send.timeout_s, connect=min(send.timeout_s, _CONNECT_S))
-    arguments: dict[str, Any] = {"headers": dict(send.headers), "params": send.params, "timeout": timeout}
+    headers = dict(send.headers)
+    if send.upload is not None:
+        headers["Content-Type"] = send.upload.media
+    arguments: dict[str, Any] = {"headers": headers, "params": send.params}
     if send.body is not None:
         arguments["json"] = send.body
     return arguments
@@ -214,10 +229,14 @@ def _arguments(send: Send) -> dict[str, Any]:
 
 def _reply(response: httpx.Response, content: bytes) -> Reply:
     try:
-        body = httpx.Response(200, content=content).json() if content else {}
+        body = json.loads(content) if content and _is_json(response) else {}
     except ValueError:  # a proxy's page in place of an answer
         body = {}
-    return Reply(response.status_code, response.headers, body if isinstance(body, Mapping) else {})
+    return Reply(response.status_code, response.headers, body if isinstance(body, Mapping) else {}, content)
+
+
+def _is_json(response: httpx.Response) -> bool:
+    return "json" in response.headers.get("content-type", "json")
 
 
 def _line_broken(error: httpx.HTTPError) -> LineBroken:

@@ -7,7 +7,9 @@ LostidError
  │    ├── Conflict         409
  │    └── InvalidRequest   400, 404, 405, 413, 415, 422
  ├── UnknownOutcome        a write that may or may not have happened: ask again with the same idempotency key
- └── ReceiptRefused        a receipt that does not prove what it is said to prove
+ ├── ImportBroken          a file that was not sent to its end: go on with its import's id
+ ├── ReceiptRefused        a receipt that does not prove what it is said to prove
+ └── MirrorRefused         a snapshot or statement that a mirror must not go by
 """
 
 from __future__ import annotations
@@ -41,8 +43,21 @@ class UnknownOutcome(LostidError):
         self.cause = cause
 
 
+class ImportBroken(LostidError):
+    """The line broke while rows were sent. Nothing of them is in force; ``import_id`` goes on with the same file."""
+
+    def __init__(self, import_id: str, cause: str) -> None:
+        super().__init__(f"the rows of {import_id} were not sent to their end: {cause}")
+        self.import_id = import_id
+        self.cause = cause
+
+
 class ReceiptRefused(LostidError):
     """The receipt is malformed, of another kind, or not signed by a key of the registry."""
+
+
+class MirrorRefused(LostidError):
+    """What came for a mirror is not signed by the registry, not whole, too old, or another mirror's."""
 
 
 @dataclass(frozen=True, slots=True)

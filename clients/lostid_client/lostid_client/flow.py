@@ -12,6 +12,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, TypeVar
 
 from lostid_client.errors import LostidError, NoAnswer, UnknownOutcome, refusal
@@ -26,8 +27,18 @@ _LEAST_TIME_S = 0.02
 
 
 @dataclass(frozen=True, slots=True)
+class Upload:
+    """A file as the body of a request, read while it is sent. ``progress`` hears (bytes sent, bytes in all)."""
+
+    path: Path
+    media: str
+    progress: Callable[[int, int], None] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Send:
-    """A request to put on the line; ``timeout_s`` is all the time that is left for it."""
+    """A request to put on the line; ``timeout_s`` is all the time that is left for it, or with an ``upload``, which may
+    take hours, the longest silence."""
 
     method: str
     path: str
@@ -35,6 +46,7 @@ class Send:
     headers: Mapping[str, str]
     timeout_s: float
     params: Mapping[str, str] | None = None
+    upload: Upload | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +63,7 @@ class Reply:
     status: int
     headers: Mapping[str, str]
     body: Mapping[str, Any]
+    content: bytes = field(default=b"", repr=False)
 
 
 class LineBroken(Exception):
@@ -92,7 +105,9 @@ class Fresh:
     expires: float
 
 
-def check_flow(path: str, body: Mapping[str, Any], clock: Clock, budget: RetryBudget) -> Flow[Fresh]:
+def check_flow(
+    path: str, body: Mapping[str, Any], clock: Clock, budget: RetryBudget, deadline_s: float = CHECK_DEADLINE_S
+) -> Flow[Fresh]:
     """One check or batch: a fresh reply, or `NoAnswer`.
 
     Raises:
@@ -100,7 +115,7 @@ def check_flow(path: str, body: Mapping[str, Any], clock: Clock, budget: RetryBu
         Refused: the request is wrong or not allowed.
     """
     budget.earn()
-    deadline = clock() + CHECK_DEADLINE_S
+    deadline = clock() + deadline_s
     retried = False
     while True:
         sent = clock()  # before the request leaves: the age is counted from here
@@ -114,13 +129,13 @@ def check_flow(path: str, body: Mapping[str, Any], clock: Clock, budget: RetryBu
                 if now < expires:
                     return Fresh(reply, expires)
                 cause = "stale"
-            elif _may_retry(reply.status):
-                cause, wait = _code(reply), _retry_after(reply)
+            elif may_retry(reply.status):
+                cause, wait = code_of(reply), retry_after(reply)
             else:
                 raise refusal(reply.status, reply.body)
         except LineBroken as broken:
             cause = broken.cause
-        pause = random.uniform(*_PAUSE_S) if wait is None else wait  # noqa: S311 -- jitter, not a secret
+        pause = jitter() if wait is None else wait
         if retried or clock() + pause + _LEAST_TIME_S >= deadline or not budget.spend():
             raise NoAnswer(cause)
         retried = True
@@ -147,13 +162,13 @@ def write_flow(
             assert reply is not None  # noqa: S101
             if reply.status < 300:
                 return reply
-            if not _may_retry(reply.status) and _code(reply) != "idempotency_key_in_use":
+            if not may_retry(reply.status) and code_of(reply) != "idempotency_key_in_use":
                 raise refusal(reply.status, reply.body)
-            cause, wait = _code(reply), _retry_after(reply)
-            in_doubt = in_doubt or _code(reply) not in _SURELY_NOT_RECORDED
+            cause, wait = code_of(reply), retry_after(reply)
+            in_doubt = in_doubt or code_of(reply) not in _SURELY_NOT_RECORDED
         except LineBroken as broken:
             cause, in_doubt = broken.cause, True
-        pause = random.uniform(*_PAUSE_S) if wait is None else wait  # noqa: S311
+        pause = jitter() if wait is None else wait
         # A write that is in doubt has to be asked for again: it does not need the budget's leave.
         out_of_time = clock() + pause + _LEAST_TIME_S >= deadline
         if out_of_time or (retried and not in_doubt) or not (in_doubt or budget.spend()):
@@ -179,12 +194,12 @@ def read_flow(
             assert reply is not None  # noqa: S101
             if reply.status < 300:
                 return reply
-            if not _may_retry(reply.status):
+            if not may_retry(reply.status):
                 raise refusal(reply.status, reply.body)
-            cause, wait = _code(reply), _retry_after(reply)
+            cause, wait = code_of(reply), retry_after(reply)
         except LineBroken as broken:
             cause = broken.cause
-        pause = random.uniform(*_PAUSE_S) if wait is None else wait  # noqa: S311
+        pause = jitter() if wait is None else wait
         if attempt == 2 or clock() + pause + _LEAST_TIME_S >= deadline:
             raise NoAnswer(cause)
         yield Pause(pause)
@@ -195,16 +210,23 @@ def read_flow(
 _SURELY_NOT_RECORDED = frozenset({"rate_limited", "overloaded", "starting"})
 
 
-def _may_retry(status: int) -> bool:
+def jitter() -> float:
+    """Seconds to wait before a retry where the server does not say."""
+    return random.uniform(*_PAUSE_S)  # noqa: S311 -- not a secret
+
+
+def may_retry(status: int) -> bool:
+    """Whether the same request may be answered later."""
     return status == 429 or status >= 500
 
 
-def _code(reply: Reply) -> str:
+def code_of(reply: Reply) -> str:
+    """The problem's code, or the status of an answer that has none."""
     return str(reply.body.get("code", f"http_{reply.status}"))
 
 
-def _retry_after(reply: Reply) -> float | None:
-    """Seconds; only the delay form is used by the service (RFC 9110 section 10.2.3)."""
+def retry_after(reply: Reply) -> float | None:
+    """Seconds to leave the server alone; only the delay form is used by the service (RFC 9110 section 10.2.3)."""
     text = {name.lower(): value for name, value in reply.headers.items()}.get("retry-after", "")
     return float(text) if text.isascii() and text.isdigit() else None
 

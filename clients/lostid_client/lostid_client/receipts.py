@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lostid_client.errors import LostidError, ReceiptRefused
@@ -26,20 +26,25 @@ def verify_receipt(receipt: str, jwks: Mapping[str, Any]) -> dict[str, Any]:
         ReceiptRefused: malformed, of another kind, signed with an unknown key, or altered.
         LostidError: the extra ``receipts`` is not installed.
     """
+    return verified(receipt, jwks, (CHECK_RECEIPT, REPORT_RECEIPT, BATCH_RECEIPT))
+
+
+def verified(token: str, jwks: Mapping[str, Any], kinds: Sequence[str]) -> dict[str, Any]:
+    """The claims of a token of one of these kinds, with its kind as ``typ``; raises as `verify_receipt` does."""
     try:
         from cryptography.exceptions import InvalidSignature
         from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
     except ImportError as missing:
-        raise LostidError("verifying receipts needs: pip install 'lostid-client[receipts]'") from missing
+        raise LostidError("verifying signatures needs: pip install 'lostid-client[receipts]'") from missing
 
-    parts = receipt.strip().split(".")
+    parts = token.strip().split(".")
     if len(parts) != 3:
         raise ReceiptRefused("not a compact JWS")
     header = _object(parts[0])
     if header.get("alg") not in ("Ed25519", "EdDSA") or set(header) != {"alg", "kid", "typ"}:
         raise ReceiptRefused("not signed the way receipts are signed")
-    if header["typ"] not in (CHECK_RECEIPT, REPORT_RECEIPT, BATCH_RECEIPT):
-        raise ReceiptRefused("not a receipt")
+    if header["typ"] not in kinds:
+        raise ReceiptRefused("a token of another kind")
     public = _keys(jwks).get(str(header["kid"]))
     if public is None:
         raise ReceiptRefused("signed with a key that is not the registry's")

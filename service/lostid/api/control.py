@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import FastAPI
 from starlette.routing import Route
 
-from lostid.api import as_of, edge, health, imports, log, reports, rewinding, scenarios, withdrawals
+from lostid.api import as_of, edge, health, imports, log, mirror, reports, rewinding, scenarios, withdrawals
 from lostid.api.lane import PATHS
 
 
@@ -20,6 +20,7 @@ def control_plane() -> FastAPI:
     app.include_router(rewinding.router)
     app.include_router(as_of.router)
     app.include_router(imports.router)
+    app.include_router(mirror.router)
     app.include_router(scenarios.router)
     for path in PATHS:  # POST never comes here: the lane answers it
         app.router.routes.append(Route(path, edge.OnlyPost()))

@@ -18,6 +18,7 @@ from pydantic.json_schema import models_json_schema
 from lostid.api import models
 from lostid.api.control import control_plane
 from lostid.api.imports import MAX_REJECTIONS
+from lostid.api.mirror import MOST_WAIT_S, NONCE
 from lostid.api.schemas import ANSWERS, ref
 from lostid.api.texts import TABLE
 from lostid.domain.withdrawal import STATES
@@ -178,6 +179,22 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
         "supervisor",
         models.RewindRequest,
         problems=(*_READ, 404, 409),
+    ),
+    ("get", "/v1/mirror/snapshot"): Operation(
+        "A filter for checks in the caller's own process: a signed line (compact JWS), then the bits",
+        None,
+        "mirror",
+        media="application/octet-stream",
+    ),
+    ("get", "/v1/mirror/changes"): Operation(
+        "What came after entry `since`, with a signed statement of how far and when; `wait` in seconds",
+        "MirrorChanges",
+        "mirror",
+        query={
+            "since": {"type": "integer", "minimum": 0},
+            "nonce": {"type": "string", "pattern": NONCE},
+            "wait": {"type": "integer", "minimum": 0, "maximum": MOST_WAIT_S, "default": 0},
+        },
     ),
     ("get", "/livez"): Operation("The loop turns", "Alive", None, problems=()),
     ("get", "/readyz"): Operation(

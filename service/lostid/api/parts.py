@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -20,6 +20,8 @@ from lostid.ledger import sweeps
 from lostid.ledger.journal import JournalWriter
 from lostid.ledger.pool import LedgerPool
 from lostid.ledger.sweeps import Watch
+from lostid.mirror.shelf import Shelf
+from lostid.mirror.tail import Tail
 from lostid.settings import Settings
 
 
@@ -55,12 +57,16 @@ class Parts:
     reports_pool: LedgerPool  # writes and their fences, nothing else
     reads_pool: LedgerPool  # exact records, keys, search: what checks and readers wait for
     redis: redis.asyncio.Redis
+    tail: Tail
+    shelf: Shelf
+    stopping: Callable[[], bool]  # the worker is leaving: nobody is to be kept waiting
     registry_seen: bool = False  # the registry has answered this worker at least once
     watch: Watch = sweeps.NOT_YET  # the comparison of Redis with the ledger, as last read
     journal_seen: tuple[int, int] = (0, 0)  # what of its counts the meters hold already: written, lost
     report_room: Room = field(default_factory=lambda: Room(256))
     import_room: Room = field(default_factory=lambda: Room(2))
     read_room: Room = field(default_factory=lambda: Room(64))
+    mirror_room: Room = field(default_factory=lambda: Room(1024))  # they wait, and hold nothing while they do
 
     def told(self) -> int:
         """Up to which seq this host's replica has told the ledger; 0 where there is no page."""

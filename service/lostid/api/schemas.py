@@ -151,6 +151,16 @@ _IMPORTS: dict[str, Schema] = {
 
 ANSWERS: dict[str, Schema] = {
     **_IMPORTS,
+    "MirrorChanges": obj(
+        {
+            "statement": {
+                "type": "string",
+                "description": "Compact JWS: mirror, nonce, since, origin (hash of entry since, or null), seq, hash, "
+                "more, as_of, waited_ms, sha256 (of the positions).",
+            },
+            "positions": {"type": "string", "description": "Base64 of 16 bytes for each document."},
+        }
+    ),
     "Scenarios": obj({"scenarios": array(obj({"type": TEXT, "number": TEXT, "answers": TEXT}))}),
     **_WITHDRAWALS,
     "CheckAnswer": obj(

@@ -108,6 +108,12 @@ class Signer:
         claims = receipts.report_claims(ground, issued_s=int(time.time()), told=dict(told), reporter=reporter)
         return jws.sign(claims, receipts.REPORT_TYP, self._private)
 
+    def mirror(self, claims: Mapping[str, Any], typ: str) -> str:
+        """What a mirror may go by. Raises Problem where nothing is signed: mirrors then grow old, and ask."""
+        if not self.ready():
+            raise Problem("freshness_unproven")
+        return jws.sign({"iss": self._origin, "iat": int(time.time()), **claims}, typ, self._private)
+
     def _ground(self, ask: Ask) -> Ground:
         tip = self._tip
         if tip is None or ask.at is None or not self.ready():

@@ -1,6 +1,7 @@
 """`lostid keys`: who may ask and report. Straight to the ledger: whoever may run this owns the registry."""
 
 import asyncio
+import base64
 import re
 import time
 from collections.abc import Awaitable, Callable, Iterable
@@ -11,7 +12,7 @@ import typer
 from lostid.commands.hand import ledger, read_settings
 from lostid.commands.telling import Exit, Failed, Json, show_json
 from lostid.domain.reasons import REASONS
-from lostid.domain.roles import BOUND_ROLES, PURPOSES, ROLES
+from lostid.domain.roles import BOUND_ROLES, MIRROR, PURPOSES, ROLES
 
 if TYPE_CHECKING:
     from lostid.ledger.apikeys import ApiKey, NewKey
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 app = typer.Typer(help="API keys.", no_args_is_help=True)
+
+MIRROR_PREFIX = "lid_mirror_"
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}", re.ASCII)
 _RATE = re.compile(r"([1-9][0-9]{0,8})(/s)?", re.ASCII)
@@ -51,6 +54,8 @@ def create(
         reasons=_known("--reason", reason or (), REASONS),
         rate=_per_second(rate),
     )
+    if new.env == "test" and MIRROR in new.roles:
+        raise _usage("the sandbox has no mirrors: a mirror holds a key of the live registry")
     if not BOUND_ROLES.isdisjoint(new.roles) and (new.station is None or new.operator is None):
         bound = ", ".join(sorted(BOUND_ROLES.intersection(new.roles)))
         raise _usage(
@@ -104,6 +109,32 @@ def revoke(key_id: Annotated[str, typer.Argument(metavar="ID")], as_json: Json =
         show_json({"id": key_id, "state": "revoked", "seq": appended.seq})
     else:
         print(f"{key_id} is revoked (entry {appended.seq})")
+
+
+@app.command("mirror-secret")
+def mirror_secret(key_id: Annotated[str, typer.Argument(metavar="ID")], as_json: Json = False) -> None:
+    """What the holder of a mirror key needs to look numbers up. Hand it over as you would a password.
+
+    It is made from the registry's secrets, so it is run where they are; the API never tells it.
+    """
+    from lostid.domain.keys import Keyring
+    from lostid.ledger import apikeys
+    from lostid.secrets import SecretsRefused, load_or_make
+
+    keys = with_ledger(apikeys.load_all).by_secret.values()
+    key = next((key for key in keys if key.id == key_id), None)
+    if key is None or MIRROR not in key.roles or key.env != "live" or key.revoked_seq is not None:
+        raise Failed("not_found", f"there is no mirror key {key_id} in use", Exit.REFUSED)
+    try:
+        secrets = load_or_make(read_settings().secrets_path, make=False)
+    except SecretsRefused as e:
+        raise Failed("secrets", str(e), Exit.REFUSED) from None
+    secret = Keyring(secrets.outer, secrets.pepper, secrets.sealing).mirror_secret(key_id)
+    written = MIRROR_PREFIX + base64.urlsafe_b64encode(secret).decode().rstrip("=")
+    if as_json:
+        show_json({"id": key_id, "mirror_secret": written})
+    else:
+        print(written)
 
 
 async def make(conn: "AsyncConn", new: "NewKey") -> tuple[str, str]:

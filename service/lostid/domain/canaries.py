@@ -11,4 +11,9 @@ CANARIES: Final = (Canonical(RESIDENT_ID, "990000198001010004"), Canonical(CN_PA
 
 def canary_keys(keyring: Keyring) -> tuple[bytes, ...]:
     """Their document keys. No API key has this environment, so nobody can report or withdraw them."""
-    return tuple(keyring.key("canary", document) for document in CANARIES)
+    return tuple(canary_tokens(keyring))
+
+
+def canary_tokens(keyring: Keyring) -> dict[bytes, bytes]:
+    """Their tokens, by document key: the ledger holds none for them, since nobody ever sent them."""
+    return {keyring.key("canary", document): keyring.token("canary", document) for document in CANARIES}

@@ -3,8 +3,11 @@
 token        = BLAKE2b-128(outer key,  environment, type, number; each length-prefixed)
 document key = BLAKE2b-128(pepper,     token)
 
-The pepper can be changed with the sealed tokens alone; the outer key never leaves the secrets directory. Every use of a
-key has a personalisation of its own (RFC 7693 section 2.5), so that no output serves for another purpose.
+mirror position = BLAKE2b-128(mirror key, token)      mirror key = HKDF-SHA256(pepper; the mirror's id)
+
+The pepper can be changed with the sealed tokens alone. Outside the secrets directory only mirrors hold the outer key,
+each with a mirror key of its own: neither the pepper nor another mirror's key follows from the two. Every use of a key
+has a personalisation of its own (RFC 7693 section 2.5), so that no output serves for another purpose.
 """
 
 from functools import partial
@@ -12,6 +15,8 @@ from hashlib import blake2b
 from typing import Final
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from lostid.domain.canonical import Canonical
 
@@ -28,6 +33,7 @@ _serial_hash = partial(blake2b, digest_size=SERIAL_TAG_BYTES, person=b"lostid.se
 _subkey_hash = partial(blake2b, digest_size=32, person=b"lostid.subkey.1")
 _check_hash = partial(blake2b, digest_size=16, person=b"lostid.check.1")
 _body_hash = partial(blake2b, digest_size=32, person=b"lostid.body.1")
+_mirror_hash = partial(blake2b, digest_size=KEY_BYTES, person=b"lostid.mirror.1")
 
 
 def _prefixed(text: str) -> bytes:
@@ -50,6 +56,11 @@ def serial_tag(tag_key: bytes, key: bytes, serial: str) -> bytes:
     return _serial_hash(key + serial.encode("ascii"), key=tag_key).digest()
 
 
+def mirror_hash(mirror_key: bytes) -> blake2b:
+    """A hash that has taken in a mirror's key: copied for each token, its digest is the token's mirror position."""
+    return _mirror_hash(key=mirror_key)
+
+
 class Keyring:
     """The secrets of a registry, and all that is made with them. Shows nothing of them when printed."""
 
@@ -60,6 +71,7 @@ class Keyring:
         self._outer = outer
         self._pepper = pepper
         self._sealing = sealing
+        self._cipher = AESGCM(sealing)
         # A hash object that has taken in its key and prefix is copied for each number: half the cost of a new one.
         self._pepper_hash = _key_hash(key=pepper)
         self._prefixes = {env: {} for env in ENVIRONMENTS}  # type: dict[str, dict[str, blake2b]]
@@ -98,11 +110,20 @@ class Keyring:
 
     def seal(self, key: bytes, token: bytes, nonce: bytes) -> bytes:
         """The token as the ledger keeps it, bound to its document key. The nonce is 12 random bytes, used once."""
-        return nonce + AESGCM(self._sealing).encrypt(nonce, token, key)
+        return nonce + self._cipher.encrypt(nonce, token, key)
 
     def unseal(self, key: bytes, sealed: bytes) -> bytes:
         """Raises cryptography's InvalidTag for anything that was not sealed for this document key."""
-        return AESGCM(self._sealing).decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], key)
+        return self._cipher.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], key)
+
+    def mirror_key(self, mirror_id: str) -> bytes:
+        """The 32-byte key of one mirror's positions (RFC 5869): it tells nothing of the pepper or of other mirrors."""
+        info = b"lostid.mirror.1\x00" + mirror_id.encode("ascii")
+        return HKDF(algorithm=SHA256(), length=_SECRET_BYTES, salt=None, info=info).derive(self._pepper)
+
+    def mirror_secret(self, mirror_id: str) -> bytes:
+        """What the holder of a mirror needs to look numbers up: its own key, then the outer key."""
+        return self.mirror_key(mirror_id) + self._outer
 
     def subkey(self, purpose: str) -> bytes:
         """32 bytes for one named purpose, from both secret layers: neither alone gives them."""

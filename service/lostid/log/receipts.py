@@ -17,6 +17,8 @@ from lostid.log.merkle import leaf_hash, root_of_hashes
 CHECK_TYP = "lostid-check+jwt"
 BATCH_TYP = "lostid-batch+jwt"
 REPORT_TYP = "lostid-report+jwt"
+SNAPSHOT_TYP = "lostid-mirror-snapshot+jwt"
+CHANGES_TYP = "lostid-mirror-changes+jwt"
 SALT_BYTES = 16
 
 
