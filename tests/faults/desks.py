@@ -12,7 +12,7 @@ import json
 import sys
 import time
 from collections import Counter
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,6 +23,7 @@ from tests.faults.scene import Scene
 
 REPORTERS: Final = 5
 HEALED_S: Final = 90.0
+_VERIFY_AT_ONCE: Final = 12
 _STORM_AT_ONCE: Final = 5
 _STORM_EVERY_S: Final = 0.02
 _PATIENCE_MOST_S: Final = 0.03
@@ -121,10 +122,14 @@ class Desks:
                     answer = await self.hotels.batch(door, part)
                 for card, result in zip(part, answer.told.get("results", []), strict=False):
                     refused[card] += result.get("status") in REFUSALS
-                for card in part:
-                    await self.verify_report(door, card, until)
+                waiting = iter(part)
+                await asyncio.gather(*(self.verify_reports(door, waiting, until) for _ in range(_VERIFY_AT_ONCE)))
         for card in cards:
             scene.record.final(card, refused[card] == len(scene.staying))
+
+    async def verify_reports(self, door: Door, cards: Iterator[int], until: float) -> None:
+        for card in cards:
+            await self.verify_report(door, card, until)
 
     async def verify_report(self, door: Door, card: int, until: float) -> None:
         path = f"/v1/reports/{self.scene.receipts[card]}"

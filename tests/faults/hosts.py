@@ -37,7 +37,7 @@ class Host:
             redis_url=redis_url,
             port=str(self.port),
             workers=str(WORKERS),
-            capacity="100000",
+            capacity="1000",  # grows within a round, in the middle of the faults
             withdrawals_a_day="1000000",
             withdrawals_in_30_days="1000000",
         )

@@ -73,14 +73,17 @@ class Record:
     # -- as the history checker reads it ------------------------------------------------------------------------------
 
     def checks_seen(
-        self, *, acted_on: bool = False, answered: bool = False, when: Callable[[float], bool] | None = None
+        self, *, of_reported: bool = False, acted_on: bool = False, when: Callable[[float], bool] | None = None
     ) -> Iterator[CheckSeen]:
-        """`acted_on`: as a client that keeps to `fresh_for_ms` took them. `answered`: only those with an answer.
-        `when`: only those invoked at such a time."""
+        """`of_reported`: only answers, and only about documents that somebody reported. `acted_on`: as a client that
+        keeps to `fresh_for_ms` took them. `when`: only those invoked at such a time."""
         late = None if acted_on else True
+        reported = set(self.reports["document"])
         meanings = {NONE: None, CLEAR: True, REFUSED: False, LATE: late}
         for document, invoked, completed, answer, _host in zip(*self.checks.values(), strict=True):
-            if (answer != NONE or not answered) and (when is None or when(invoked)):
+            if of_reported and (answer == NONE or document not in reported):
+                continue
+            if when is None or when(invoked):
                 yield CheckSeen(str(document), invoked, completed, meanings[answer])
 
     def reports_seen(self) -> Iterator[ReportSeen]:

@@ -18,8 +18,9 @@ _SHOWN = 10
 
 @dataclass(slots=True)
 class Findings:
-    """One round, or the sum of several. `checked`: documents that got an answer. `opportunities`: checks sent within a
-    second of a receipt; `in_faults`: those of them that were sent, and answered, while a fault was on."""
+    """One round, or the sum of several. `minutes`: with faults. `checked`: documents that got an answer.
+    `opportunities`: answered checks that were sent within a second of a receipt; `in_faults`: those of them that were
+    sent while a fault was on."""
 
     seeds: list[int] = field(default_factory=list)
     minutes: float = 0.0
@@ -68,7 +69,7 @@ class Findings:
         """For people."""
         told = [
             f"seeds            {' '.join(map(str, self.seeds))}",
-            f"minutes          {self.minutes:.1f}",
+            f"minutes          {self.minutes:.1f} with faults",
             f"documents        {self.checked:,} checked ({self.refused:,} refused), "
             f"{self.unanswered:,} without an answer (availability {self.availability:.1%})",
             f"reports          {self.reports:,}, {self.receipts:,} receipts, "
@@ -93,14 +94,13 @@ class Findings:
 
 def judged(record: Record, faults: Sequence[Played], seed: int, seconds: float) -> Findings:
     """What one round's record says against the promises."""
-    answered = record.checks["answer"]
     verdict = judge(record.reports_seen(), record.checks_seen(), record.finals_seen())
-    acted_on = judge(record.reports_seen(), record.checks_seen(acted_on=True))
-    during = _During(faults)
-    in_faults = judge(record.reports_seen(), record.checks_seen(answered=True, when=during.on))
-    near = judge(record.reports_seen(), record.checks_seen(answered=True))
-    staying = Counter(answer for answer, host in zip(answered, record.checks["host"], strict=True) if host < 2)
-    codes = Counter(answered)
+    acted_on = judge(record.reports_seen(), record.checks_seen(of_reported=True, acted_on=True))
+    near = judge(record.reports_seen(), record.checks_seen(of_reported=True))
+    in_faults = judge(record.reports_seen(), record.checks_seen(of_reported=True, when=_During(faults).on))
+    answers = record.checks["answer"], record.checks["host"]
+    staying = Counter(answer for answer, host in zip(*answers, strict=True) if host < 2)
+    codes = Counter(answers[0])
     return Findings(
         seeds=[seed],
         minutes=seconds / 60,

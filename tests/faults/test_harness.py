@@ -12,7 +12,7 @@ SEED = 11  # a stale copy of Redis, a failover, a storm, a kill: few seconds, an
 
 def test_round(tmp_path: Path) -> None:
     """Real processes, real faults, every promise kept; and what was seen is kept for whoever wants to see it."""
-    argv = ["-m", "tests.faults", "--minutes", "0.1", "--seed", str(SEED), "--folder", str(tmp_path), "--json"]
+    argv = ["-m", "tests.faults", "--round", "0.1", "--seed", str(SEED), "--folder", str(tmp_path), "--json"]
     path = f"{ROOT}{os.pathsep}{ROOT / 'loadtest'}"  # as `run` sets it
     done = subprocess.run(
         [sys.executable, *argv],
