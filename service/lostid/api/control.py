@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import FastAPI
 from starlette.routing import Route
 
-from lostid.api import as_of, edge, health, imports, log, mirror, reports, rewinding, scenarios, withdrawals
+from lostid.api import as_of, auditing, edge, health, imports, log, mirror, reports, rewinding, scenarios, withdrawals
 from lostid.api.lane import PATHS
 
 
@@ -15,6 +15,7 @@ def control_plane() -> FastAPI:
     edge.install(app)
     app.include_router(health.router)
     app.include_router(log.router)
+    app.include_router(auditing.router)
     app.include_router(reports.router)
     app.include_router(withdrawals.router)
     app.include_router(rewinding.router)

@@ -20,6 +20,7 @@ from lostid.domain.withdrawal import GROUNDS
 MAX_BATCH = 1_000
 MAX_ALIASES = 8
 MAX_PAGE = 200
+MAX_KEYS = 500
 _MAX_FAULTS = 20
 
 
@@ -66,6 +67,12 @@ class Body(BaseModel):
     """A body or a part of one: no unknown field, no other type, null is a type of its own."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class RecordsRequest(Body):
+    """Document keys, as the bodies of entries name them."""
+
+    keys: Annotated[list[Annotated[str, _whole("[0-9a-f]{32}")]], Field(min_length=1, max_length=MAX_KEYS)]
 
 
 class Document(Body):
@@ -226,6 +233,7 @@ _FIELD_NAMES = frozenset(
         WithdrawalRequest,
         WithdrawalDecision,
         RewindRequest,
+        RecordsRequest,
     )
     for name in part.model_fields
 )

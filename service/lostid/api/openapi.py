@@ -84,6 +84,16 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
     ("get", "/v1/log/entries/{seq}/proof"): Operation(
         "That an entry is in the log", "InclusionProof", "auditor", problems=(401, 403, 404, 422, 503)
     ),
+    ("get", "/v1/log/openings"): Operation(
+        "Entries with the salts that tie them to their leaves", "Openings", "auditor", problems=(401, 403, 422, 503)
+    ),
+    ("post", "/v1/log/records"): Operation(
+        "What this host answers for document keys, by the way of every check",
+        "Records",
+        "auditor",
+        models.RecordsRequest,
+        problems=_READ,
+    ),
     ("get", "/.well-known/jwks.json"): Operation(
         "The keys that verify receipts, past ones included", "KeySet", None, problems=(422, 503)
     ),

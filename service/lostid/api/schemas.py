@@ -213,6 +213,47 @@ ANSWERS: dict[str, Schema] = {
             "checkpoint": {"type": "string", "description": "The signed note for tree_size."},
         }
     ),
+    "Openings": obj(
+        {
+            "openings": array(
+                obj(
+                    {
+                        "seq": SEQ,
+                        "prev": {"type": "string", "description": "Hex; the chain hash of the entry before."},
+                        "recorded_ms": COUNT,
+                        "body": {
+                            "type": "string",
+                            "description": "The entry, byte for byte; the chain hash covers it.",
+                        },
+                        "salt": {"type": ["string", "null"], "description": "Hex; null once it was deleted."},
+                    }
+                )
+            ),
+            "size": {**COUNT, "description": "Entries under the last checkpoint. Ask again until there are as many."},
+        }
+    ),
+    "Records": obj(
+        {
+            "seq": SEQ,
+            "records": array(
+                obj(
+                    {
+                        "key": TEXT,
+                        "in_filter": {"type": "boolean", "description": "False: every check is told clear at once."},
+                        "covers": array(
+                            obj(
+                                {
+                                    "kind": {"type": "integer", "description": "1 ALL, 2 THROUGH, 3 ONLY, 4 ALL_BUT."},
+                                    "final": FLAG,
+                                },
+                                {"watermark": COUNT, "serial_tag": TEXT, "also_spared": array(TEXT)},
+                            )
+                        ),
+                    }
+                )
+            ),
+        }
+    ),
     "KeySet": obj(
         {
             "keys": array(

@@ -12,9 +12,13 @@ from lostid import durable
 from lostid.commands.telling import Exit, Failed, Json, show_json
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import httpx
 
+    from lostid.commands.replaying import Compared
     from lostid.log.checkpoint import Checkpoint
+    from lostid.log.verifying import Verified
 
 log = typer.Typer(help="The Merkle log of the ledger.", no_args_is_help=True)
 receipt = typer.Typer(help="Receipts of checks and reports.", no_args_is_help=True)
@@ -37,7 +41,8 @@ def verify_log(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Rebuild every hash of the published log, and compare with the last visit. Exit code 1: something is wrong."""
+    """Rebuild every hash of the published log, and compare with the last visit. With an auditor's LOSTID_KEY also
+    replay the entries into records and compare these with the answers. Exit code 1: something is wrong."""
     from lostid.log import verifying
     from lostid.log.jws import keys_of
     from lostid.log.keychain import endorsed
@@ -49,19 +54,56 @@ def verify_log(
         published = json.loads(_fetch(client, "/.well-known/jwks.json"))
         keys = endorsed(keys_of(json.loads(jwks.read_text())), published) if jwks else keys_of(published)
         verifiers = [NoteVerifier(origin, public) for public in keys.values()]
-        found = verifying.verify_log(lambda path: _fetch(client, f"/v1/log/{path}"), origin, verifiers, _seen(state))
-    findings = [{"code": finding.code, "where": finding.where} for finding in found.findings]
-    size = None if found.checkpoint is None else found.checkpoint.size
+
+        def verify() -> verifying.Verified:
+            return verifying.verify_log(lambda path: _fetch(client, f"/v1/log/{path}"), origin, verifiers, _seen(state))
+
+        found = verify()
+        compared = _compared(client, verify, found) if found.good else None
+    findings = [*found.findings, *(compared.findings if compared else ())]
     if found.good and found.checkpoint is not None:
         _remember(state, found.checkpoint)
+    size = None if found.checkpoint is None else found.checkpoint.size
+    shown = [{"code": finding.code, "where": finding.where} for finding in findings]
     if as_json:
-        show_json({"good": found.good, "size": size, "findings": findings})
-    elif found.good:
-        print(f"{size} entries: every hash is right, and the log continues what was seen before")
+        told = None if compared is None else {"compared": compared.records, "imports": compared.imports}
+        show_json({"good": found.good and not findings, "size": size, "findings": shown, "records": told})
     else:
-        for finding in findings:
-            print(f"{finding['code']}: {finding['where']}")
-    raise typer.Exit(Exit.DONE if found.good else Exit.REFUSED)
+        _tell(size, shown, compared)
+    raise typer.Exit(Exit.DONE if found.good and not findings else Exit.REFUSED)
+
+
+def _compared(client: "httpx.Client", verify: "Callable[[], Verified]", found: "Verified") -> "Compared | None":
+    """None where the caller's key does not open the entries."""
+    from lostid.commands.replaying import compare
+
+    def post(path: str, body: dict[str, Any]) -> Any:
+        return json.loads(_content(client, "POST", path, body))
+
+    if "Authorization" not in client.headers:
+        return None
+    try:
+        return compare(lambda path: _fetch(client, path), post, verify, found)
+    except Failed as failed:
+        if failed.code == "not_authorised":
+            return None
+        raise
+    except (ValueError, KeyError, TypeError) as error:
+        raise Failed("answer_malformed", f"not what an auditor is told: {type(error).__name__}", Exit.REFUSED) from None
+
+
+def _tell(size: int | None, findings: list[dict[str, str]], compared: "Compared | None") -> None:
+    for finding in findings:
+        print(f"{finding['code']}: {finding['where']}")
+    if findings:
+        return
+    print(f"{size} entries: every hash is right, and the log continues what was seen before")
+    if compared is None:
+        print("records were not compared: that takes the LOSTID_KEY of an auditor")
+        return
+    print(f"{compared.records} records: each is answered as the entries say")
+    if compared.imports:
+        print(f"{compared.imports} entries released whole imports, whose rows they do not hold: answers may say more")
 
 
 @receipt.command("verify")
@@ -123,11 +165,15 @@ def _client(base: str) -> "httpx.Client":
 
 
 def _fetch(client: "httpx.Client", path: str) -> bytes:
-    """The content. A 404 is the log's own fault (LookupError); no answer at all is not."""
+    return _content(client, "GET", path, None)
+
+
+def _content(client: "httpx.Client", method: str, path: str, body: dict[str, Any] | None) -> bytes:
+    """A 404 is the log's own fault (LookupError); no answer at all is not."""
     import httpx
 
     try:
-        response = client.get(path)
+        response = client.request(method, path, json=body)
     except httpx.HTTPError as error:
         raise Failed("unreachable", f"no answer: {type(error).__name__}", Exit.NO_ANSWER) from None
     if response.status_code == 404:

@@ -36,6 +36,17 @@ class Alarm:
 
 
 @dataclass(frozen=True, slots=True)
+class Opening:
+    """An entry, and what ties it to its leaf (None: deleted)."""
+
+    seq: int
+    prev: bytes
+    recorded_ms: int
+    body: bytes
+    salt: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
 class KeyRow:
     """A key that signs or signed, as it stands there: whether it is ours is for `log.keychain` to say."""
 
@@ -87,6 +98,17 @@ PUT_LEAVES = Statement(
 LEAVES = Statement(
     "SELECT seq, leaf, salt FROM log_leaves WHERE seq > %(after)s AND seq <= %(upto)s ORDER BY seq",
     lambda rows: [LeafRow(*row) for row in rows],
+)
+# Entries whose leaf is signed, with its salt. As much text as a reader can take at a time, one entry at least.
+OPENINGS = Statement(
+    """
+    SELECT seq, prev, recorded_ms, body, salt
+      FROM (SELECT e.seq, e.prev, e.recorded_ms, e.body, l.salt, sum(octet_length(e.body)) OVER (ORDER BY e.seq) AS upto
+              FROM entries e JOIN log_leaves l USING (seq)
+             WHERE seq > %(after)s AND seq <= least(%(size)s, %(after)s + %(limit)s)) o
+     WHERE upto - octet_length(body) < %(bytes)s ORDER BY seq
+    """,
+    lambda rows: [Opening(*row) for row in rows],
 )
 PUT_CHECKPOINT = Statement(
     "INSERT INTO log_checkpoints (size, root, note, signed_ms) VALUES (%(size)s, %(root)s, %(note)s, %(now_ms)s)",

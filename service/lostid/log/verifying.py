@@ -35,6 +35,8 @@ class Verified:
 
     checkpoint: Checkpoint | None
     findings: tuple[Finding, ...]
+    leaves: Sequence[bytes] = ()
+    """What the entry bundles hold, as far as they could be read; worth something only where the log is good."""
 
     @property
     def good(self) -> bool:
@@ -54,18 +56,18 @@ def verify_log(
     leaves, findings = _leaves(fetch, checkpoint.size)
     if len(leaves) != checkpoint.size:
         return Verified(checkpoint, (*findings, Finding("truncated", f"{len(leaves)} of {checkpoint.size} entries")))
-    tiles = grow({}, 0, leaves)
+    tiles = grow({}, 0, [leaf_hash(leaf) for leaf in leaves])
     findings += _tile_findings(fetch, tiles, checkpoint.size)
     if root(TileSource(tiles), checkpoint.size) != checkpoint.root:
         findings.append(Finding("root_mismatch", f"size {checkpoint.size}"))
     if seen is not None and root(TileSource(tiles), seen.size) != seen.root:
         findings.append(Finding("forked", f"the first {seen.size} entries are not those that were there before"))
-    return Verified(checkpoint, tuple(findings))
+    return Verified(checkpoint, tuple(findings), leaves)
 
 
 def _leaves(fetch: Fetch, size: int) -> tuple[list[bytes], list[Finding]]:
-    """The leaf hashes of all entry bundles, and what is wrong with the entries themselves."""
-    hashes: list[bytes] = []
+    """The leaves of all entry bundles, and what is wrong with them."""
+    leaves: list[bytes] = []
     findings: list[Finding] = []
     last_ms = 0
     for name in tiles_of(size):
@@ -80,7 +82,7 @@ def _leaves(fetch: Fetch, size: int) -> tuple[list[bytes], list[Finding]]:
             findings.append(Finding("bundle_refused", f"{bundle.path}: {fault}"))
             break
         for entry in entries:
-            seq = len(hashes) + 1
+            seq = len(leaves) + 1
             try:
                 leaf = Leaf.decode(entry)
             except ValueError:
@@ -89,8 +91,8 @@ def _leaves(fetch: Fetch, size: int) -> tuple[list[bytes], list[Finding]]:
                 if leaf.seq != seq or leaf.recorded_ms < last_ms:
                     findings.append(Finding("leaf_out_of_order", f"entry {seq}"))
                 last_ms = leaf.recorded_ms
-            hashes.append(leaf_hash(entry))
-    return hashes, findings
+            leaves.append(entry)
+    return leaves, findings
 
 
 def _tile_findings(fetch: Fetch, tiles: dict[tuple[int, int], bytes], size: int) -> list[Finding]:
