@@ -77,7 +77,9 @@ async def running(settings: Settings, stopping: Callable[[], bool] = lambda: Fal
         journal = await stack.enter_async_context(JournalWriter(settings.database_url, keep_days=settings.journal_days))
         client = open_async_client(settings.redis_url)
         stack.push_async_callback(client.aclose)
-        keys = KeyCache(lambda: reads_pool.read(apikeys.load_all), sandbox=settings.sandbox)
+        keys = KeyCache(
+            lambda at: reads_pool.read(apikeys.load_all, at), lambda: _shown(checks), sandbox=settings.sandbox
+        )
         meter = meters.Meters(settings.run_dir)
         clock, made = Clock(settings.zone), Ids()
         confirm = _confirming(reads_pool)
@@ -165,8 +167,19 @@ async def _take_care(parts: Parts, confirm: Confirm) -> None:
         checks.view = view
     else:
         view.refresh()
-    if view.page.auth_seq() > parts.keys.seq:
-        await parts.keys.refresh(view.page.auth_seq())
+    demanded = view.page.gen(), view.page.auth_seq()
+    if not parts.keys.current(*demanded):
+        await parts.keys.refresh(*demanded)
+
+
+def _shown(checks: Checks) -> tuple[int, Position] | None:
+    if checks.view is None:
+        return None
+    page = checks.view.page
+    gen = page.gen()
+    with suppress(Unproven):
+        return gen, page.position()
+    return None
 
 
 async def _stop(task: asyncio.Task[None]) -> None:

@@ -86,9 +86,9 @@ class Host:
         self.writer.publish(Position(5, b"h" * 32))
         self.writer.flip(1)
         self.writer.grant(boottime_ns() + LEASE_NS)
-        self.table = KeyTable(5, {sha256(SECRET.encode()).digest(): key_of("checker")})
+        self.table = KeyTable(True, {sha256(SECRET.encode()).digest(): key_of("checker")})
         self.loads = 0
-        self.keys = KeyCache(self._load, sandbox=True)
+        self.keys = KeyCache(self._load, self._shown, sandbox=True)
         self.journal = JournalWriter("")
         self.meters = Meters(run_dir)
         clock = Clock(ZoneInfo("Asia/Shanghai"))
@@ -100,9 +100,13 @@ class Host:
         self.exact = Exact()
         self.checks.lookup = self.exact  # type: ignore[assignment]
 
-    async def _load(self) -> KeyTable:
+    async def _load(self, at: Position | None) -> KeyTable:
         self.loads += 1
         return self.table
+
+    def _shown(self) -> tuple[int, Position] | None:
+        position = self.writer.position()
+        return None if position is None else (1, position)
 
     async def _confirm(self, keys: Sequence[bytes], at: Position) -> Mapping[bytes, Record] | None:
         if isinstance(self.records, Exception):
@@ -126,7 +130,7 @@ class Host:
 @pytest.fixture
 async def host(tmp_path: Path) -> Host:
     made = Host(tmp_path)
-    await made.keys.refresh(5)
+    await made.keys.refresh(1, 5)
     return made
 
 
@@ -262,27 +266,30 @@ async def test_starting(host: Host) -> None:
     host.checks.view, view = None, host.checks.view
     assert (await host.check())[1]["code"] == "starting"
     host.checks.view = view
-    host.keys.seq = -1
+    host.keys.loaded = False
     assert (await host.check())[1]["code"] == "starting"
 
 
 async def test_keys_first(host: Host) -> None:
     """A key is judged by a table at least as new as the page demands, which the ledger must then give."""
-    host.table = KeyTable(6, {sha256(SECRET.encode()).digest(): key_of("checker", revoked_seq=6)})
+    host.table = KeyTable(True, {sha256(SECRET.encode()).digest(): key_of("checker", revoked_seq=6)})
     assert (await host.check())[0] == 200
     host.writer.set_auth_seq(6)
+    host.writer.publish(Position(6, b"i" * 32))
     assert (await host.check())[1]["code"] == "key_revoked"
     assert host.loads == 2
     assert (await host.check())[1]["code"] == "key_revoked"
     assert host.loads == 2
-    host.writer.set_auth_seq(7)  # the ledger that is asked does not have it
+    host.writer.set_auth_seq(7)
+    host.writer.publish(Position(7, b"j" * 32))
+    host.table = KeyTable(False, host.table.by_secret)  # the ledger that is asked does not have it
     assert (await host.check())[1]["code"] == "freshness_unproven"
 
 
 async def test_reasons_from_the_ledger(host: Host) -> None:
     """A key that is told reasons is answered from the ledger, which proves its position too or does not answer."""
     secret = sha256(SECRET.encode()).digest()
-    host.table = KeyTable(6, {secret: key_of("checker", "reporter")})
+    host.table = KeyTable(True, {secret: key_of("checker", "reporter")})
     await host.keys.reload()
     key = host.report()
     host.records = {key: ALL}

@@ -134,6 +134,13 @@ def test_auth_seq_rises(writer: PageWriter, reader: PageReader) -> None:
     assert reader.auth_seq() == 9
 
 
+def test_a_load_sets_auth_seq_back(writer: PageWriter, reader: PageReader) -> None:
+    """What it stood at may be of a lost tail, at which no key cache can arrive."""
+    writer.set_auth_seq(9)
+    writer.show(2, Position(5, b"h" * 32))
+    assert reader.auth_seq() == 5
+
+
 def test_machine() -> None:
     """This machine keeps the order of stores, and tells one boot from another."""
     assert store_order_is_kept()

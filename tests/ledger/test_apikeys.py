@@ -2,6 +2,7 @@
 
 import asyncio
 
+from lostid.domain.position import Position
 from lostid.ledger import apikeys
 from lostid.ledger.apikeys import NewKey, secret_hash
 from lostid.ledger.entries import is_auth_event
@@ -27,7 +28,7 @@ async def test_created(pool: LedgerPool) -> None:
     secret, made = await pool.write(apikeys.create, "key_1", POLICE)
     other, _ = await pool.write(apikeys.create, "key_2", HOTEL)
     table = await pool.read(apikeys.load_all)
-    assert (table.seq, len(table.by_secret)) == (made.seq + 1, 2)
+    assert len(table.by_secret) == 2
     key, plain = table.by_secret[secret_hash(secret)], table.by_secret[secret_hash(other)]
     assert (key.id, key.env, key.org, key.station, key.operator) == (
         "key_1",
@@ -76,11 +77,25 @@ async def test_revoked(pool: LedgerPool, conn: Conn) -> None:
     assert set(revoked) == {revoked[0]}
     assert await pool.write(apikeys.revoke, "key_9") is None
     table = await pool.read(apikeys.load_all)
-    assert table.seq == revoked[0].seq == table.by_secret[secret_hash(secret)].revoked_seq
+    assert table.by_secret[secret_hash(secret)].revoked_seq == revoked[0].seq
     assert len(verified_chain(conn)) == 4
 
 
-async def test_no_keys(pool: LedgerPool) -> None:
-    """A table without keys still says as of which entry."""
-    table = await pool.read(apikeys.load_all)
-    assert (table.seq, table.by_secret) == (1, {})
+async def test_contains(pool: LedgerPool) -> None:
+    """A table says whether its server has a position: not of another chain, not one that is still to come."""
+    _, made = await pool.write(apikeys.create, "key_1", POLICE)
+    for position, contains in (
+        (Position(made.seq, made.hash), True),
+        (Position(made.seq, b"another" + made.hash[7:]), False),
+        (Position(made.seq + 1, made.hash), False),
+        (None, False),
+    ):
+        table = await pool.read(apikeys.load_all, position)
+        assert (table.contains, len(table.by_secret)) == (contains, 1)
+
+
+async def test_no_keys(pool: LedgerPool, conn: Conn) -> None:
+    """A table without keys still says what its server has."""
+    (*_, last) = verified_chain(conn)
+    table = await pool.read(apikeys.load_all, Position(last.seq, last.hash))
+    assert (table.contains, table.by_secret) == (True, {})

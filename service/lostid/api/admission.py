@@ -52,10 +52,10 @@ async def _current(parts: Parts) -> None:
         await keys.reload()
         return
     until = view.slots[Slot.LEASE_UNTIL]
-    demanded = view.slots[Slot.AUTH_SEQ]
+    demanded = view.page.gen(), view.page.auth_seq()
     if boottime_ns() >= until or not keys.loaded:
         await keys.reload()
-    elif demanded > keys.seq and not await keys.refresh(demanded):
+    elif not keys.current(*demanded) and not await keys.refresh(*demanded):
         raise Problem("ledger_unavailable")
 
 

@@ -23,7 +23,7 @@ from lostid.filter.page import Slot, boottime_ns
 from lostid.filter.view import LEASE_UNTIL, FilterView
 
 AT_A_TIME = 200  # documents of a batch between two turns of the loop
-_SEQ, _AUTH_SEQ = Slot.SEQ, Slot.AUTH_SEQ
+_SEQ, _GEN, _AUTH_SEQ = Slot.SEQ, Slot.GEN, Slot.AUTH_SEQ
 _TEST = sandbox.TEST
 
 
@@ -42,8 +42,8 @@ class Checks(Steps):
                 raise Problem("starting")
             slots = view.slots
             until = slots[LEASE_UNTIL]  # L: after the request came in, before anything that it vouches for
-            if slots[_AUTH_SEQ] > keys.seq:  # somebody's key may have been revoked
-                return self._after_reload(self.check, slots[_AUTH_SEQ], head, body, request_id)
+            if slots[_AUTH_SEQ] > keys.seq or slots[_GEN] != keys.gen:  # somebody's key may have been revoked
+                return self._after_reload(self.check, view, head, body, request_id)
             key = self._admit(head, len(body))
             asked = wire.decode_check(body)
             if is_number:
@@ -144,8 +144,8 @@ class Checks(Steps):
                 raise Problem("starting")
             slots = view.slots
             until = slots[LEASE_UNTIL]
-            if slots[_AUTH_SEQ] > keys.seq:
-                return self._after_reload(self.batch, slots[_AUTH_SEQ], head, body, request_id)
+            if slots[_AUTH_SEQ] > keys.seq or slots[_GEN] != keys.gen:
+                return self._after_reload(self.batch, view, head, body, request_id)
             key = self._admit(head, len(body))
             asked = wire.decode_batch(body)
             if is_number:

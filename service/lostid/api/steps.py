@@ -24,7 +24,7 @@ from lostid.domain.packed import Packed
 from lostid.domain.position import Position
 from lostid.domain.record import Record
 from lostid.domain.roles import CHECKER, REPORTER
-from lostid.filter.page import Slot, Unproven, boottime_ns
+from lostid.filter.page import Unproven, boottime_ns
 from lostid.filter.view import FilterView
 from lostid.guard.auth import KeyCache, Refused
 from lostid.guard.rates import Rates
@@ -92,14 +92,18 @@ class Steps:
             view, keys = self.view, self._keys
             if view is None or not keys.loaded:
                 raise Problem("starting")
-            demanded = view.slots[Slot.AUTH_SEQ]
-            if demanded > keys.seq and not await keys.refresh(demanded):
-                raise Unproven("the ledger knows less of the keys than this host")
+            await self._renew_keys(view)
             announced = head.get(b"content-length", b"")[:12]
             self._admit(head, max(so_far, int(announced) if announced.isdigit() else 0))
         except Exception as refusal:
             return self._refuse(refusal, head, request_id)
         return None
+
+    async def _renew_keys(self, view: FilterView) -> None:
+        """As new as this host's page demands. Raises Unproven."""
+        demanded = view.page.gen(), view.page.auth_seq()
+        if not self._keys.current(*demanded) and not await self._keys.refresh(*demanded):
+            raise Unproven("the ledger knows less of the keys than this host")
 
     def _admit(self, head: Head, size: int) -> ApiKey:
         """401, 403 (role), 415, 413."""
@@ -208,12 +212,16 @@ class Steps:
         return Answer(200, headers, body)
 
     async def _after_reload(
-        self, again: Callable[[Head, bytes], Outcome], at_least: int, head: Head, body: bytes, request_id: str
+        self,
+        again: Callable[[Head, bytes], Outcome],
+        view: FilterView,
+        head: Head,
+        body: bytes,
+        request_id: str,
     ) -> Answer:
         """The request from its beginning, once the keys are as new as this host's page demands."""
         try:
-            if not await self._keys.refresh(at_least):
-                raise Unproven("the ledger knows less of the keys than this host")
+            await self._renew_keys(view)
             outcome = again(head, body)
             return outcome if isinstance(outcome, Answer) else await outcome
         except Exception as refusal:

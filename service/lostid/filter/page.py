@@ -212,8 +212,10 @@ class PageWriter:
 
     def show(self, gen: int, position: Position) -> None:
         """At a load: both at once. The old position is taken down before gen flips, so that a kill in between leaves
-        no pair of the two that never was."""
+        no pair of the two that never was. auth_seq may fall here: what it stood at may have been lost with a failover,
+        and no key cache could ever show that it knows it."""
         self.slots[Slot.SEQLOCK] |= 1
+        self.slots[Slot.AUTH_SEQ] = position.seq
         self.flip(gen)
         self.publish(position)
 
@@ -230,7 +232,7 @@ class PageWriter:
         return Position(slots[Slot.SEQ], slots[Slot.HASH].tobytes())
 
     def set_auth_seq(self, seq: int) -> None:
-        """Never lowered: a key cache that is newer than asked for does no harm."""
+        """Never lowered while entries follow one another: a key cache that is newer than asked for does no harm."""
         if seq > self.slots[Slot.AUTH_SEQ]:
             self.slots[Slot.AUTH_SEQ] = seq
 

@@ -1,7 +1,10 @@
 """Who asks: the API keys of the ledger, kept in memory by the SHA-256 of their secret.
 
-The cache is good for an answer only if it is no older than the page's auth_seq: a revocation goes through the same
-fence as a report, so after its receipt no host answers a revoked key."""
+A revocation goes through the same fence as a report, so after its receipt no host answers a revoked key: the cache is
+good for an answer only if it knows every revocation that the host's lease stands for, and that is up to the page's
+auth_seq. What it knows is counted by the page's position that the ledger showed to contain when the keys were loaded,
+within one generation of the filter, and not by the head of the server that gave them: that may belong to a tail that a
+failover loses (`replication.checking.keys_current`)."""
 
 from __future__ import annotations
 
@@ -9,14 +12,18 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from hashlib import sha256
 
+from lostid.domain.position import Position
 from lostid.ledger.apikeys import ApiKey, KeyTable
 
 SCHEME = b"bearer "
 LONGEST_SECRET = 256
 REMEMBERED = 1_024
-_NEVER = KeyTable(-1, {})
+_NONE = KeyTable(False, {})
+_NOWHERE = (-1, -1)
 
-Load = Callable[[], Awaitable[KeyTable]]
+Load = Callable[[Position | None], Awaitable[KeyTable]]
+Shown = Callable[[], tuple[int, Position] | None]
+"""What the page shows: its generation, read first, and its position; None where there is no page to read."""
 
 
 class Refused(Exception):
@@ -28,19 +35,19 @@ class Refused(Exception):
 
 
 class KeyCache:
-    """One per worker. `load` reads all keys from the ledger; whatever it raises goes to those who wait for it."""
+    """One per worker. `load` reads all keys from the ledger; whatever it raises goes to those who wait for it.
 
-    def __init__(self, load: Load, *, sandbox: bool) -> None:
+    `gen`, `seq`: the keys are as new as this, and as nothing where they are negative. The hot path compares them."""
+
+    def __init__(self, load: Load, shown: Shown, *, sandbox: bool) -> None:
         self._load = load
+        self._shown = shown
         self._sandbox = sandbox
-        self._table = _NEVER
+        self._table = _NONE
         self._admitted: dict[bytes, ApiKey] = {}  # by the header itself, for as long as the table is the same
         self._loading: asyncio.Task[None] | None = None
-        self.seq = -1
-
-    @property
-    def loaded(self) -> bool:
-        return self.seq >= 0
+        self.loaded = False
+        self.gen, self.seq = _NOWHERE
 
     def __len__(self) -> int:
         return len(self._table.by_secret)
@@ -66,15 +73,19 @@ class KeyCache:
         self._admitted[authorization] = key
         return key
 
-    async def refresh(self, at_least: int) -> bool:
+    def current(self, gen: int, auth_seq: int) -> bool:
+        """Both read off the page after the lease that an answer rests on."""
+        return self.gen == gen and self.seq >= auth_seq
+
+    async def refresh(self, gen: int, auth_seq: int) -> bool:
         """Load anew; true if the cache is then as new as asked for. Any number of callers share one load.
 
         A load that was under way may have begun before the entry that the caller knows of; then another follows."""
         joined = self._loading is not None
         await self._load_once()
-        if joined and self.seq < at_least:
+        if joined and not self.current(gen, auth_seq):
             await self._load_once()
-        return self.seq >= at_least
+        return self.current(gen, auth_seq)
 
     async def reload(self) -> None:
         """Load anew, from a moment after this call: for when no lease vouches for the page's auth_seq."""
@@ -90,11 +101,12 @@ class KeyCache:
 
     async def _reload(self) -> None:
         try:
-            table = await self._load()
-            if table.seq >= self.seq:
-                self._table = table
-                self._admitted = {}
-                self.seq = table.seq
+            shown = self._shown()
+            table = await self._load(shown[1] if shown else None)
+            self._table = table
+            self._admitted = {}
+            self.loaded = True
+            self.gen, self.seq = (shown[0], shown[1].seq) if shown and table.contains else _NOWHERE
         finally:
             self._loading = None
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
+from lostid.domain.position import Position
 from lostid.ledger import entries
 from lostid.ledger.entries import Appended, Draft
 from lostid.ledger.statement import AsyncConn, Rows, Statement
@@ -50,9 +51,9 @@ class ApiKey:
 
 @dataclass(frozen=True, slots=True)
 class KeyTable:
-    """Every key, revoked ones too, as of entry `seq`."""
+    """Every key, revoked ones too. `contains`: they come from a server that has the position that was asked about."""
 
-    seq: int
+    contains: bool
     by_secret: Mapping[bytes, ApiKey]
 
 
@@ -106,9 +107,10 @@ REVOKED = Statement(
 
 LOAD_ALL = Statement(
     """
-    SELECT h.seq, k.id, k.slot, k.secret_sha256, k.env, k.org, k.station, k.operator,
+    SELECT e.contains, k.id, k.slot, k.secret_sha256, k.env, k.org, k.station, k.operator,
            k.roles, k.purposes, k.reasons, k.rate, k.created_seq, k.revoked_seq
-      FROM head h LEFT JOIN api_keys k ON true
+      FROM (SELECT EXISTS (SELECT FROM entries WHERE seq = %(seq)s AND hash = %(hash)s) AS contains) e
+      LEFT JOIN api_keys k ON true
      ORDER BY k.slot
     """,
     lambda rows: _table(rows),
@@ -151,6 +153,6 @@ async def revoke(conn: AsyncConn, id_: str) -> Appended | None:
     return await REVOKE.arun(conn, params) or await REVOKED.arun(conn, {"id": id_})
 
 
-async def load_all(conn: AsyncConn) -> KeyTable:
-    """In one snapshot: a table with `seq` at or above a key's entry knows of that entry."""
-    return await LOAD_ALL.arun(conn)
+async def load_all(conn: AsyncConn, at: Position | None = None) -> KeyTable:
+    """In one snapshot: a table that contains a position knows of every entry up to it."""
+    return await LOAD_ALL.arun(conn, {"seq": at.seq if at else None, "hash": at.hash if at else None})

@@ -81,9 +81,8 @@ class HostFilter:
             return lease.may_show_less(state, now_ns)
         return swap.may_show(build, shown, state, now_ns)
 
-    def show(self, build: Build, generation: Generation, auth_seq: int) -> None:
+    def show(self, build: Build, generation: Generation) -> None:
         """Lease 0. Workers look up in this generation, at its own position, from now on."""
-        self.page.set_auth_seq(auth_seq)
         if self.page.gen != build.gen or self.page.position() != build.position:
             self.page.show(build.gen, build.position)
         self.now, self.position = generation, build.position

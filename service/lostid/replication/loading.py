@@ -88,7 +88,7 @@ class Loader:
             self._candidate = None
             return False
         # Key events up to the filter's position are not looked for: key caches are asked to be as new as all of it.
-        self._host.show(build, generation, auth_seq=build.position.seq)
+        self._host.show(build, generation)
         self._candidate = None
         log.info("filter %d of capacity %d, entry %d", build.gen, generation.sizing.capacity, build.position.seq)
         return True
