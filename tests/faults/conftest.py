@@ -21,7 +21,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     cuts: int = config.getoption("power_cuts", default=1)
     for item in items:
         if item.name == "test_receipts" and cuts > 1:
-            item.add_marker(pytest.mark.timeout(A_CUT_S * (cuts + 2)))
+            item.add_marker(pytest.mark.timeout(A_CUT_S * (cuts + 2)), append=False)
     if config.getoption("long", default=False):
         return
     left_out = [item for item in items if item.get_closest_marker("long")]

@@ -52,7 +52,7 @@ MUTANTS = (
         "replication/fence.py",
         "seen.has_entry and seen.behind == 0",
         "seen.has_entry and seen.behind >= 0",
-        ("tests/simulation", "tests/replication/test_fence_wait.py"),
+        ("tests/replication/test_rules.py", "tests/simulation"),
     ),
     Mutant(
         "lease_compared_the_wrong_way_round",
@@ -94,14 +94,14 @@ MUTANTS = (
         "replication/apply.py",
         "entry.seq != position.seq + 1 or entry.prev != position.hash",
         "entry.seq != position.seq + 1",
-        ("tests/simulation", "tests/replication"),
+        ("tests/replication/test_rules.py", "tests/simulation"),
     ),
     Mutant(
         "gap_ignored",
         "replication/apply.py",
         "entry.seq != position.seq + 1 or entry.prev != position.hash",
         "entry.seq <= position.seq",
-        ("tests/simulation", "tests/replication"),
+        ("tests/replication/test_rules.py", "tests/simulation"),
     ),
     Mutant(
         "idempotency_not_persisted",
@@ -156,7 +156,7 @@ MUTANTS = (
         "replication/lease.py",
         "until = t_sent + terms.lease_ns",
         "until = t_sent + 2 * terms.lease_ns",
-        ("tests/simulation",),
+        ("tests/replication/test_rules.py", "tests/simulation"),
     ),
     Mutant(
         "named_before_it_is_synced",
@@ -213,7 +213,9 @@ def _caught(mutant: Mutant | None, tests: tuple[str, ...], folder: Path) -> str 
             command, cwd=copy, env=environment, capture_output=True, text=True, timeout=_LIMIT_S, check=False
         )
     except subprocess.TimeoutExpired:
-        print("the tests did not end", flush=True)
+        if mutant is None:
+            return "they did not end"
+        print(f"{mutant.name}: the tests did not end", flush=True)
         return None
     finally:
         shutil.rmtree(copy, ignore_errors=True)

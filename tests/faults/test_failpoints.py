@@ -33,6 +33,7 @@ from tests.faults.failpoints import CRASH, HOLD, UNKNOWN, Plans, Point
 from tests.serving import Server
 from tests.waiting import wait_for
 
+pytestmark = pytest.mark.timeout(300)  # starts four servers' worth of processes on a machine that may be busy
 ROOT = Path(__file__).resolve().parents[2]
 OFFICER = "officer-117"
 BEFORE_THE_COMMIT = (Point.PARSED, Point.AUTHORISED)

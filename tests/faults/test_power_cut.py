@@ -261,6 +261,7 @@ def server() -> Iterator[PoweredServer]:
         server.close()
 
 
+@pytest.mark.timeout(300)
 def test_receipts(server: PoweredServer, request: pytest.FixtureRequest) -> None:
     """From the very first start on: every receipt survives each cut, also one that leaves torn pages, and so does every
     checkpoint that somebody saw. On a disk that lies about its syncs receipts are lost, and that is found."""
