@@ -10,7 +10,8 @@ _REMEMBERED = 16
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECONDS = tuple(f"{ms:03d}Z" for ms in range(1000))
 _INSTANT = re.compile(
-    r"(\d{4}-\d{2}-\d{2})[Tt](\d{2}:\d{2}:\d{2})(?:\.(\d{1,9}))?(?:([Zz])|([+-](?:[01]\d|2[0-3]):[0-5]\d))", re.ASCII
+    r"(\d{4}-\d{2}-\d{2})[Tt]((?:[01]\d|2[0-3]):\d{2}:\d{2})(?:\.(\d{1,9}))?(?:([Zz])|([+-](?:[01]\d|2[0-3]):[0-5]\d))",
+    re.ASCII,
 )
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 
@@ -60,17 +61,19 @@ def ms_of(instant: datetime) -> int:
 
 
 def parse_instant(text: str) -> datetime | None:
-    """RFC 3339 with an offset, to the microsecond. None for anything else."""
+    """RFC 3339 with an offset, to the microsecond. None for anything else, and for what UTC has not in four digits."""
     found = _INSTANT.fullmatch(text)
     if found is None:
         return None
     day, clock, fraction, utc, offset = found.groups()
     try:
-        return datetime.fromisoformat(
+        instant = datetime.fromisoformat(
             f"{day}T{clock}.{(fraction or '0')[:6].ljust(6, '0')}{'+00:00' if utc else offset}"
         )
-    except ValueError:
+        instant.astimezone(UTC)
+    except (ValueError, OverflowError):
         return None
+    return instant
 
 
 def parse_instant_or_date(text: str) -> datetime | date | None:

@@ -46,6 +46,8 @@ class Operation:
     media: str = "application/json"
     unready: bool = False
     query: Mapping[str, dict[str, Any]] | None = None
+    may_write: int | None = None
+    """The status where the body makes a write of it, which then takes an Idempotency-Key."""
 
 
 OPERATIONS: Mapping[tuple[str, str], Operation] = {
@@ -189,6 +191,7 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
         "supervisor",
         models.RewindRequest,
         problems=(*_READ, 404, 409),
+        may_write=202,
     ),
     ("get", "/v1/mirror/snapshot"): Operation(
         "A filter for checks in the caller's own process: a signed line (compact JWS), then the bits",
@@ -222,8 +225,8 @@ _HEADERS: dict[str, Any] = {
     "RequestId": {
         "name": "Request-Id",
         "in": "header",
-        "description": "Echoed, or made where there is none.",
-        "schema": {"type": "string", "pattern": "^[A-Za-z0-9_-]{8,64}$"},
+        "description": "Echoed where it is [A-Za-z0-9_-]{8,64}; made where there is none, or another.",
+        "schema": {"type": "string"},
     },
     "IdempotencyKey": {
         "name": "Idempotency-Key",
@@ -292,6 +295,8 @@ def _operation(method: str, path: str, told: Operation) -> dict[str, Any]:
     parameters: list[dict[str, Any]] = [{"$ref": "#/components/parameters/RequestId"}]
     if told.write:
         parameters.append({"$ref": "#/components/parameters/IdempotencyKey"})
+    if told.may_write:
+        parameters.append({**_HEADERS["IdempotencyKey"], "required": False})
     for name, schema in (told.query or {}).items():
         parameters.append({"name": name, "in": "query", "schema": schema})
     described: dict[str, Any] = {
@@ -300,6 +305,8 @@ def _operation(method: str, path: str, told: Operation) -> dict[str, Any]:
         "parameters": [*_path_parameters(path), *parameters],
         "responses": {str(told.success): _success(told)},
     }
+    if told.may_write:
+        described["responses"][str(told.may_write)] = _success(told)
     if told.unready:
         described["responses"]["503"] = _success(told)
     for status in sorted(told.problems):
@@ -307,7 +314,7 @@ def _operation(method: str, path: str, told: Operation) -> dict[str, Any]:
     if told.role is None:
         described["security"] = []
     else:
-        described["security"] = [{"key": []}]
+        described["security"] = [{"key": []}, *([{}] if told.role == "admin" else [])]
         described["description"] = f"Role {told.role}." + (" Open to this machine." if told.role == "admin" else "")
     if told.body is not None:
         content: dict[str, Any] = {"schema": ref(told.body.__name__)}
@@ -326,7 +333,7 @@ def _operation(method: str, path: str, told: Operation) -> dict[str, Any]:
 def _success(told: Operation) -> dict[str, Any]:
     schema = {"type": "string"} if told.answer is None else ref(told.answer)
     headers: dict[str, Any] = {"Request-Id": {"schema": {"type": "string"}}}
-    if told.write:
+    if told.write or told.may_write:
         headers["Location"] = {"schema": {"type": "string"}}
         headers["Idempotent-Replayed"] = {"schema": {"const": "true"}, "description": "This answer was sent before."}
     return {"description": told.summary, "headers": headers, "content": {told.media: {"schema": schema}}}
