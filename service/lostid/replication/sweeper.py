@@ -21,6 +21,8 @@ from lostid.secrets import load_or_make
 from lostid.settings import Settings
 
 KEEP_EVERY_S: Final = 10.0
+REST_S: Final = 0.002
+"""So long, at most, each step leaves Redis alone also where the round is behind its plan."""
 _RETRY_S: Final = 1.0
 _NICE: Final = 5
 
@@ -70,11 +72,10 @@ def sweep(sweeper: Sweeper) -> None:
 
 
 def paced(sweeper: Sweeper) -> None:
-    """One round in the time that is planned for it; longer where much has to be read, for each step is followed by a
-    rest of its own length."""
+    """One round in the time that is planned for it; longer where much has to be read, or processors are scarce."""
     began = step = time.monotonic()
     for share in sweeper.round():
         now = time.monotonic()
-        time.sleep(max(now - step, began + share * sweeper.planned_s - now))
+        time.sleep(max(min(now - step, REST_S), began + share * sweeper.planned_s - now))
         step = time.monotonic()
     time.sleep(max(0.0, began + sweeper.planned_s - step))
