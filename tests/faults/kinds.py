@@ -87,7 +87,9 @@ def kill_engine(cluster: Cluster, engine: str, down: float) -> Play:
 def pause(rng: random.Random) -> Fault:
     """SIGSTOP and, about a lease later, SIGCONT: who slept through the end of its lease must not answer from before."""
     processes = [f"{name}/{part}" for name in STAYING for part in (*PARTS, "supervisor", "all")]
-    process = rng.choice([*processes, *processes, *ENGINES, "primary", "one of primary", "one of standby"])
+    # Most of all who holds the lease: its workers go on answering while it can hear of nothing.
+    replicas = [f"{name}/_replica" for name in STAYING for _ in range(4)]
+    process = rng.choice([*processes, *replicas, *ENGINES, "primary", "one of primary", "one of standby"])
     seconds, share = rng.choice(PAUSES_S), rng.random()
 
     def play(cluster: Cluster) -> Play:
