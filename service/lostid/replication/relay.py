@@ -35,7 +35,7 @@ BATCH = 256
 LOOK_EVERY = 0.2
 """Seconds between two looks. A new entry wakes us at once; what only a look shows (Redis was emptied, or a record is
 doubted) costs no answer meanwhile, since the ledger gives it. Each look costs a millisecond of CPU, for ever."""
-GATHER = 0.003
+GATHER = 0.01
 """Seconds from the first entry's wake-up to the look, so that those written at about the same time travel together. No
 receipt waits for Redis, and until it has an entry the ledger answers."""
 PATIENCE = 5.0
