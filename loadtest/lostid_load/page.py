@@ -88,15 +88,18 @@ def _short(ms: float) -> str:
 
 def _percentile_plot(result: Result) -> str:
     """Percentile on a scale of nines, so that the tail has room; latency on a logarithmic one."""
-    if not result.checks.get_total_count():
+    count = result.checks.get_total_count()
+    if not count:
         return "<p>No answers.</p>"
-    points = [(q, result.checks.get_value_at_percentile(q) / 1000.0) for q in _QUANTILES]
+    # As far as there are answers to tell one percentile from the next: beyond that the line would only look calm.
+    known = [q for q in _QUANTILES if q <= 50 or count * (100 - q) >= 100]
+    points = [(q, result.checks.get_value_at_percentile(q) / 1000.0) for q in known]
     xs = [_nines(q) for q, _ in points]
     top, low = max(y for _, y in points) * 1.2, min(y for _, y in points) * 0.8
     ticks = [_x(x, xs[-1]) for x in xs]
     ys = [_y_log(y, low, top) for _, y in points]
     labels = "".join(
-        f'<text x="{x:.0f}" y="{_HEIGHT - 12}" text-anchor="middle">{q:g}</text>'
+        f'<text x="{x:.0f}" y="{_HEIGHT - 12}" text-anchor="middle">{f"p{q:g}" if q else "min"}</text>'
         for x, (q, _) in zip(ticks, points, strict=True)
         if q in (0, 50, 90, 99, 99.9, 99.99, 99.999)
     )
@@ -111,7 +114,7 @@ def _throughput_plot(result: Result) -> str:
     answered = [float(second.answered) for second in result.seconds]
     top = max([*sent, *answered, 1.0]) * 1.15
     return _svg(
-        _grid(top, "") + _seconds(len(sent)) + _series(answered, top, "line") + _series(sent, top, "line second"),
+        _grid(top, "/s") + _seconds(len(sent)) + _series(answered, top, "line") + _series(sent, top, "line second"),
         "requests per second: answered, and as scheduled",
     )
 

@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from lostid.domain.canaries import canary_tokens
 from lostid.domain.canonical import canonicalise
-from lostid.domain.keys import Keyring, mirror_hash
+from lostid.domain.keys import Keyring, mirror_check, mirror_hash
 from lostid.filter.bloom import MappedBloom, Sizing
 from lostid.log import jws, receipts
 from lostid_client import Document
@@ -59,6 +59,7 @@ class Registry:
         bits = bytes(bits_of([*canary_tokens(KEYRING).values(), *tokens], mirror))
         claims = {
             "mirror": mirror,
+            "key_check": mirror_check(KEYRING.mirror_key(mirror)),
             "seq": 10,
             "hash": HASH,
             "as_of": AT,
@@ -75,6 +76,7 @@ class Registry:
         positions = positions_of([token_of(document) for document in documents])
         claims = {
             "mirror": MIRROR,
+            "key_check": mirror_check(KEYRING.mirror_key(MIRROR)),
             "nonce": nonce,
             "since": copy.seq,
             "origin": copy.hash,

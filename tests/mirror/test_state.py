@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
+from lostid.domain.keys import mirror_check
 from lostid_client import Document, LostidError, MirrorRefused
 from lostid_client.mirror_state import Copy, take
 from tests.clients.desks import NEW, TODAY, card
-from tests.mirror.making import AT, MIRROR, Hands, Registry
+from tests.mirror.making import AT, KEYRING, MIRROR, Hands, Registry
 
 NONCE = "n" * 20
 OTHER = "key_" + "2" * 32
@@ -106,6 +107,7 @@ LIES: dict[str, dict[str, Any]] = {
     "another mirror's": {"mirror": OTHER},
     "of another stretch": {"since": 9},
     "of before the last one": {"as_of": "2026-11-22T20:59:59.999Z"},
+    "made under another key": {"key_check": mirror_check(KEYRING.mirror_key(OTHER))},
     "of an entry before ours": {"seq": 9},
     "with other changes": {"sha256": "00" * 32},
     "without a moment": {"waited_ms": None},
@@ -153,6 +155,7 @@ def test_snapshots_that_are_not_believed(hands: Hands, registry: Registry) -> No
         registry.snapshot(bits_per_slice=1 << 50),
         registry.snapshot(slices=0),
         registry.snapshot(mirror=OTHER),
+        registry.snapshot(mirror=OTHER, key_check=mirror_check(KEYRING.mirror_key(MIRROR))),
     ]
     for lie in lies:
         with pytest.raises(MirrorRefused):

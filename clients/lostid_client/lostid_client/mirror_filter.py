@@ -18,6 +18,7 @@ _MASKS = tuple(1 << bit for bit in range(8))
 # The registry's own (its domain/keys.py): a test holds the two together by their results.
 _token_hash = partial(blake2b, digest_size=16, person=b"lostid.token.1")
 _mirror_hash = partial(blake2b, digest_size=POSITION_BYTES, person=b"lostid.mirror.1")
+_check_hash = partial(blake2b, digest_size=8, person=b"lostid.mirrorid1")
 
 Contains = Callable[[bytes], bool]
 
@@ -41,6 +42,8 @@ class Positions:
     def __init__(self, mirror_key: bytes, outer_key: bytes) -> None:
         self._outer_key = outer_key
         self._hash = _mirror_hash(key=mirror_key)
+        self.key_check = _check_hash(key=mirror_key).hexdigest()
+        """What the registry says with everything that it makes under this key."""
         self._prefixes: dict[tuple[str, str], blake2b] = {}
 
     def of(self, env: str, type: str, number: str) -> bytes:

@@ -7,7 +7,8 @@ What must hold:
 * the age is never understated: it counts on this machine's own clock from before the question was sent, plus the time
   that the registry says it waited before it looked. The nonce in the statement shows that it was made for the question;
 * what is not signed by the registry, not whole, of another mirror or from before what is known changes nothing;
-* a wrong secret clears nobody: two canary documents are in every snapshot and must be found.
+* what was made under another key changes nothing: its positions would be missed. All that is signed says under which
+  key it was made, and two canary documents are in every snapshot and must be found.
 """
 
 from __future__ import annotations
@@ -154,7 +155,7 @@ class MirrorState:
             MirrorRefused: see the class.
         """
         line, _, rest = content.partition(b"\n")
-        claims = _claims(line.decode("ascii", "replace"), jwks, SNAPSHOT)
+        claims = self._claims(line.decode("ascii", "replace"), jwks, SNAPSHOT)
         try:
             sizing = Sizing(int(claims["slices"]), int(claims["bits_per_slice"]))
             copy = Copy(
@@ -169,7 +170,7 @@ class MirrorState:
             raise MirrorRefused("the snapshot's bits were altered")
         contains = contains_in(copy.bits, sizing)
         if not all(contains(self._positions.of("canary", *canary)) for canary in CANARIES):
-            raise MirrorRefused("the mirror secret is not that of this key")
+            raise MirrorRefused("the snapshot lacks what every registry has on record")
         return copy
 
     def read(self, body: Mapping[str, Any], jwks: Mapping[str, Any], copy: Copy, nonce: str) -> Statement | None:
@@ -178,7 +179,7 @@ class MirrorState:
         Raises:
             MirrorRefused: see the class.
         """
-        claims = _claims(str(body.get("statement", "")), jwks, CHANGES)
+        claims = self._claims(str(body.get("statement", "")), jwks, CHANGES)
         if (claims.get("mirror"), claims.get("nonce"), claims.get("since")) != (copy.mirror, nonce, copy.seq):
             raise MirrorRefused("the statement answers another question")
         try:
@@ -199,6 +200,15 @@ class MirrorState:
             raise MirrorRefused("the statement goes back")
         return found
 
+    def _claims(self, token: str, jwks: Mapping[str, Any], kind: str) -> dict[str, Any]:
+        try:
+            claims = verified(token, jwks, (kind,))
+        except ReceiptRefused as refused:
+            raise MirrorRefused(f"not signed by the registry: {refused}") from None
+        if claims.get("key_check") != self._positions.key_check:
+            raise MirrorRefused("the mirror secret is not that of this key, or the registry's keys were changed")
+        return claims
+
 
 def take(copy: Copy, statement: Statement) -> None:
     """Add what has come; all bits are set before the position moves."""
@@ -217,10 +227,3 @@ def read_secret(secret: str) -> tuple[bytes, bytes]:
     if len(raw) != 2 * _KEY_BYTES or not secret.strip().startswith(_SECRET_PREFIX):
         raise LostidError("not a mirror secret: `lostid keys mirror-secret ID` prints it")
     return raw[:_KEY_BYTES], raw[_KEY_BYTES:]
-
-
-def _claims(token: str, jwks: Mapping[str, Any], kind: str) -> dict[str, Any]:
-    try:
-        return verified(token, jwks, (kind,))
-    except ReceiptRefused as refused:
-        raise MirrorRefused(f"not signed by the registry: {refused}") from None

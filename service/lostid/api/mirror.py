@@ -23,6 +23,7 @@ from lostid.api.admission import caller, refuse_numbered
 from lostid.api.clock import now_ms
 from lostid.api.parts import Parts, parts_of
 from lostid.api.problems import Fault, Problem
+from lostid.domain.keys import mirror_check
 from lostid.domain.position import Position
 from lostid.domain.roles import MIRROR
 from lostid.filter.page import Unproven, boottime_ns
@@ -88,9 +89,11 @@ async def changes(request: Request, key: Mirror) -> Response:
     at = _vouched(parts)
     with parts.read_room.place():
         stretch = await _stretch(parts, asked.since, at)
-    positions = b"" if stretch is None else await keyed(parts.keyring.mirror_key(key.id), stretch.tokens)
+    secret = parts.keyring.mirror_key(key.id)
+    positions = b"" if stretch is None else await keyed(secret, stretch.tokens)
     claims = {
         "mirror": key.id,
+        "key_check": mirror_check(secret),
         "nonce": asked.nonce,
         "since": asked.since,
         **_placed(stretch, at),
@@ -162,6 +165,7 @@ async def _current(parts: Parts, key: ApiKey) -> Facts | None:
 def _described(parts: Parts, facts: Facts) -> dict[str, Any]:
     return {
         "mirror": facts.mirror,
+        "key_check": mirror_check(parts.keyring.mirror_key(facts.mirror)),
         "seq": facts.seq,
         "hash": facts.hash,
         "as_of": parts.clock.text(facts.as_of_ms),

@@ -155,8 +155,8 @@ ANSWERS: dict[str, Schema] = {
         {
             "statement": {
                 "type": "string",
-                "description": "Compact JWS: mirror, nonce, since, origin (hash of entry since, or null), seq, hash, "
-                "more, as_of, waited_ms, sha256 (of the positions).",
+                "description": "Compact JWS: mirror, key_check, nonce, since, origin (hash of entry since, or null), "
+                "seq, hash, more, as_of, waited_ms, sha256 (of the positions).",
             },
             "positions": {"type": "string", "description": "Base64 of 16 bytes for each document."},
         }

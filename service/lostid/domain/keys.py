@@ -34,6 +34,7 @@ _subkey_hash = partial(blake2b, digest_size=32, person=b"lostid.subkey.1")
 _check_hash = partial(blake2b, digest_size=16, person=b"lostid.check.1")
 _body_hash = partial(blake2b, digest_size=32, person=b"lostid.body.1")
 _mirror_hash = partial(blake2b, digest_size=KEY_BYTES, person=b"lostid.mirror.1")
+_mirror_check_hash = partial(blake2b, digest_size=8, person=b"lostid.mirrorid1")
 
 
 def _prefixed(text: str) -> bytes:
@@ -59,6 +60,12 @@ def serial_tag(tag_key: bytes, key: bytes, serial: str) -> bytes:
 def mirror_hash(mirror_key: bytes) -> blake2b:
     """A hash that has taken in a mirror's key: copied for each token, its digest is the token's mirror position."""
     return _mirror_hash(key=mirror_key)
+
+
+def mirror_check(mirror_key: bytes) -> str:
+    """Hex that tells a mirror whether what it is sent was made under its key: after a change of the pepper it was not,
+    and what is looked up under the old one would be missed."""
+    return _mirror_check_hash(key=mirror_key).hexdigest()
 
 
 class Keyring:
