@@ -1,6 +1,13 @@
 """The long forms, which an ordinary run leaves out: ./run test tests/faults --long --power-cuts 20"""
 
+import sys
+import textwrap
+from pathlib import Path
+
 import pytest
+
+from tests.faults.power_cut_server import Powered, Run
+from tests.serving import environment
 
 A_CUT_S = 60
 
@@ -27,3 +34,26 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     left_out = [item for item in items if item.get_closest_marker("long")]
     items[:] = [item for item in items if item not in left_out]
     config.hook.pytest_deselected(items=left_out)
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Path:
+    root = tmp_path / "disk"
+    root.mkdir()
+    return root
+
+
+@pytest.fixture
+def run(disk: Path) -> Run:
+    """See `Run`."""
+
+    def run(program: str, *, seed: int | None = None, **variables: str) -> dict[str, int]:
+        argv = [sys.executable, "-c", textwrap.dedent(program)]
+        powered = Powered(disk, disk.parent / "attic", argv, cwd=disk, env={**environment(), **variables})
+        try:
+            assert powered.line() == b"done\n"
+            return powered.cut(seed)
+        finally:
+            powered.end()
+
+    return run

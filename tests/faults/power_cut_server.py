@@ -9,7 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -17,6 +17,27 @@ from lostid.engines.sockets import sockets_path
 from tests.serving import Server
 
 ROOT = Path(__file__).resolve().parents[2]
+Run = Callable[..., dict[str, int]]
+"""Runs a program on the disk; when it has said `done` the power is cut. Returns what was taken back."""
+
+PROLOGUE = """
+    import os, time
+    def write(name, text, sync=False, directory=False):
+        os.makedirs(os.path.dirname(name) or ".", exist_ok=True)
+        with open(name, "wb") as file:
+            file.write(text)
+            file.flush()
+            if sync:
+                os.fsync(file.fileno())
+        if directory:
+            fd = os.open(os.path.dirname(name) or ".", os.O_RDONLY)
+            os.fsync(fd)
+            os.close(fd)
+    def done():
+        print("done", flush=True)
+        time.sleep(60)
+"""
+"""What such programs begin with."""
 
 
 class Powered:
@@ -108,3 +129,7 @@ class PoweredServer(Server):
     def _forget_memory(self) -> None:
         for lost in (self.settings.run_dir, sockets_path(self.settings.place)):
             shutil.rmtree(lost, ignore_errors=True)
+
+
+def found(disk: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(disk)): path.read_bytes() for path in disk.rglob("*") if path.is_file()}

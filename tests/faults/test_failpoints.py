@@ -4,95 +4,28 @@ the same Idempotency-Key on the other host: one entry, one receipt, nothing that
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import http.client
-import json
 import os
 import signal
 import threading
-import time
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
 
 import psycopg
 import pytest
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from lostid.commands.keys import make
 from lostid.commands.seed import people
-from lostid.ledger.apikeys import NewKey
-from lostid.ledger.pool import aconnect
 from lostid.secrets import load_or_make
 from lostid_client import verify_receipt
-from tests.faults.failpoints import CRASH, HOLD, UNKNOWN, Plans, Point
-from tests.serving import Server
+from tests.faults.failpoint_pair import Heard, Host, Pair, Report, new_key, send, send_until_answered, status_of
+from tests.faults.failpoints import CRASH, HOLD, UNKNOWN, Point
 from tests.waiting import wait_for
 
 pytestmark = pytest.mark.timeout(300)  # starts four servers' worth of processes on a machine that may be busy
-ROOT = Path(__file__).resolve().parents[2]
-OFFICER = "officer-117"
 BEFORE_THE_COMMIT = (Point.PARSED, Point.AUTHORISED)
 QUICK = (Point.COMMITTED, Point.FENCE_PASSED, Point.HALF_SENT)
 """Each costs the start of a worker."""
-
-
-class Host(Server):
-    """One of two on the same ledger and registry. `plans` are for its workers."""
-
-    program = ("-m", "tests.faults.failpoint_host")
-
-    def __init__(self, **settings: str) -> None:
-        super().__init__(workers=1, **settings)
-        folder = self.directory / "failpoints"
-        self.plans = Plans(folder)
-        path = os.pathsep.join(filter(None, (str(ROOT), self.environment.get("PYTHONPATH"))))
-        self.environment |= {"FAILPOINTS": str(folder), "PYTHONPATH": path}
-
-
-@dataclass(frozen=True)
-class Pair:
-    """`fails` is where the report is sent first, `other` where it is sent again."""
-
-    fails: Host
-    other: Host
-    dsn: str
-    reporter: str
-
-
-@dataclass
-class Report:
-    """One report, as often as it is sent."""
-
-    number: str
-    key: str = field(default_factory=lambda: uuid.uuid4().hex)
-    case: str = field(default_factory=lambda: f"F-{uuid.uuid4().hex}")
-
-    @property
-    def document(self) -> dict[str, str]:
-        return {"type": "cn.resident-id", "number": self.number, "valid_from": "2015-03-01"}
-
-    @property
-    def body(self) -> dict[str, object]:
-        return {"document": self.document, "reason": "lost", "operator": OFFICER, "case_number": self.case}
-
-
-@dataclass(frozen=True)
-class Heard:
-    """What a caller got: status 0 where the line broke, with as much of the body as came."""
-
-    status: int
-    body: bytes
-    replayed: bool = False
-
-    @property
-    def told(self) -> dict[str, Any]:
-        answer: dict[str, Any] = json.loads(self.body)
-        return answer
 
 
 @pytest.fixture(scope="module")
@@ -104,11 +37,6 @@ def pair(postgres_dsn: str, valkey_url: str, tmp_path_factory: pytest.TempPathFa
         yield Pair(fails, other, postgres_dsn, asyncio.run(new_key(postgres_dsn)))
 
 
-async def new_key(dsn: str) -> str:
-    async with await aconnect(dsn, name="lostid-test") as conn:
-        return (await make(conn, NewKey("live", "police", ("reporter", "checker"), "station-12", OFFICER)))[1]
-
-
 @pytest.fixture(scope="module")
 def numbers() -> Iterator[str]:
     return people(23)
@@ -117,31 +45,6 @@ def numbers() -> Iterator[str]:
 @pytest.fixture
 def report(numbers: Iterator[str]) -> Report:
     return Report(next(numbers))
-
-
-def send(host: Host, reporter: str, report: Report) -> Heard:
-    connection = http.client.HTTPConnection("127.0.0.1", host.port, timeout=30)
-    headers = {"Authorization": f"Bearer {reporter}", "Idempotency-Key": report.key, "Content-Type": "application/json"}
-    try:
-        connection.request("POST", "/v1/reports", json.dumps(report.body), headers)
-        response = connection.getresponse()
-        body = response.read()
-        return Heard(response.status, body, response.getheader("Idempotent-Replayed") == "true")
-    except http.client.IncompleteRead as broken:
-        return Heard(0, broken.partial)
-    except (OSError, http.client.HTTPException):
-        return Heard(0, b"")
-    finally:
-        connection.close()
-
-
-def send_until_answered(host: Host, reporter: str, report: Report) -> Heard:
-    """A caller who does not give up: 503 and a broken line mean that it has to ask again."""
-    until = time.monotonic() + 60
-    while (heard := send(host, reporter, report)).status in (0, 503):
-        assert time.monotonic() < until, heard
-        time.sleep(0.05)
-    return heard
 
 
 def one_of_each(pair: Pair, report: Report, heard: Heard) -> None:
@@ -165,18 +68,6 @@ def one_of_each(pair: Pair, report: Report, heard: Heard) -> None:
     assert (claims["jti"], claims["seq"], claims["case_number"]) == (told["id"], told["seq"], report.case)
     for host in (pair.fails, pair.other):
         assert status_of(host, pair.reporter, report) == "reported"
-
-
-def status_of(host: Host, reporter: str, report: Report) -> str:
-    body = {"document": report.document, "operator": OFFICER, "purpose": "police.inquiry"}
-    until = time.monotonic() + 60
-    while time.monotonic() < until:
-        with contextlib.suppress(OSError, http.client.HTTPException):
-            status, told = host.ask("POST", "/v1/checks", body, Authorization=f"Bearer {reporter}")
-            if status == 200:
-                return str(told["status"])
-        time.sleep(0.05)
-    raise AssertionError("no answer")
 
 
 @pytest.mark.parametrize("point", [pytest.param(p, marks=() if p in QUICK else pytest.mark.long) for p in Point])
