@@ -14,6 +14,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from lostid_load.driver import Target
@@ -25,6 +26,19 @@ class ServerFailed(Exception):
     """The server did not start; the message says what it printed."""
 
 
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A server that was started for a run."""
+
+    port: int
+    pid: int
+    environment: dict[str, str]
+
+    def key(self, *arguments: str) -> str:
+        """The secret of a new key; the arguments are those of ``lostid keys create``."""
+        return make_key(self.environment, *arguments)
+
+
 @contextmanager
 def serving(workers: int) -> Iterator[Target]:
     """A running server and the keys to load it with; ended, and its directory removed, afterwards.
@@ -32,6 +46,15 @@ def serving(workers: int) -> Iterator[Target]:
     Raises:
         ServerFailed: see the class.
     """
+    with running(workers) as server:
+        checker = server.key("--org", "load", "--role", "checker")
+        reporter = server.key("--org", "load", "--role", "reporter", "--station", "load", "--operator", "load-1")
+        yield Target("127.0.0.1", server.port, checker, reporter)
+
+
+@contextmanager
+def running(workers: int) -> Iterator[Running]:
+    """The same before any key is made."""
     with tempfile.TemporaryDirectory(prefix="lostid-load-") as folder:
         port = _free_port()
         environment = {**os.environ, "LOSTID_DATA_DIR": str(Path(folder) / "data")}
@@ -41,11 +64,7 @@ def serving(workers: int) -> Iterator[Target]:
             server = subprocess.Popen(command, env=environment, stdout=out, stderr=subprocess.STDOUT)
             try:
                 _await_ready(port, server, log)
-                checker = make_key(environment, "--org", "load", "--role", "checker")
-                reporter = make_key(
-                    environment, "--org", "load", "--role", "reporter", "--station", "load", "--operator", "load-1"
-                )
-                yield Target("127.0.0.1", port, checker, reporter)
+                yield Running(port, server.pid, environment)
             finally:
                 server.send_signal(signal.SIGTERM)
                 try:

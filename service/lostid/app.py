@@ -55,7 +55,9 @@ def create_app(settings: Settings, stopping: Callable[[], bool] = lambda: False)
         async with running(settings, stopping) as parts:
             control.state.parts = parts
             lane.open(parts.checks)
+            lane.gate.watch()
             yield
+            lane.gate.close()
             await finish_writes(FINISH_S)
 
     control.router.lifespan_context = lifespan

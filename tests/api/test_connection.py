@@ -8,7 +8,7 @@ import pytest
 import uvicorn
 from uvicorn.server import ServerState
 
-from lostid.api import deadlines, fast_lane
+from lostid.api import deadlines, fast_lane, lining_up
 from lostid.api.lane import Lane, Receive, Scope, Send
 
 GET = b"GET /livez HTTP/1.1\r\nHost: lostid\r\n\r\n"
@@ -26,7 +26,7 @@ async def _slow(scope: Scope, receive: Receive, send: Send) -> None:
 async def _listening() -> AsyncIterator[tuple[int, list[fast_lane.FastLane]]]:
     """(port, connections)."""
     lane = Lane(_slow)
-    protocol = fast_lane.protocol_for(lane)
+    protocol = lining_up.protocol_for(lane, limit=1_000)
     config = uvicorn.Config(lane, ws="none", log_level="critical", access_log=False, lifespan="off")
     state, made = ServerState(), list[fast_lane.FastLane]()
 

@@ -22,7 +22,7 @@ from lostid.domain.instance import Instance
 from lostid.filter.page import Slot, boottime_ns
 from lostid.filter.view import LEASE_UNTIL, FilterView
 
-AT_A_TIME = 200  # documents of a batch between two turns of the loop
+AT_A_TIME = 100  # documents of a batch between two turns of the loop
 _SEQ, _GEN, _AUTH_SEQ = Slot.SEQ, Slot.GEN, Slot.AUTH_SEQ
 _TEST = sandbox.TEST
 

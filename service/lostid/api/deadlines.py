@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from enum import Enum
 from typing import Protocol
 
@@ -24,7 +25,14 @@ class Stage(Enum):
     END = "end"  # to nothing: the last answer has been written
 
 
-DEADLINES = {Stage.HEAD: HEAD_S, Stage.BODY: BODY_S, Stage.STREAM: BODY_S, Stage.BETWEEN: IDLE_S, Stage.END: END_S}
+_ROOMY = {Stage.HEAD: HEAD_S, Stage.BODY: BODY_S, Stage.STREAM: BODY_S, Stage.BETWEEN: IDLE_S, Stage.END: END_S}
+_CROWDED = _ROOMY | {Stage.HEAD: 1.0, Stage.BETWEEN: 5.0}
+_CROWDED_FROM = 0.8  # of the connections that a worker may have
+
+
+def deadlines(connections: int, limit: int) -> Mapping[Stage, float]:
+    """Seconds for each stage. Where places become few, those who do nothing have less time."""
+    return _CROWDED if connections > _CROWDED_FROM * limit else _ROOMY
 
 
 class Timed(Protocol):

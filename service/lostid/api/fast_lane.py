@@ -22,7 +22,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from lostid.api import framing
 from lostid.api.body import LIMIT
 from lostid.api.connection import Deaf, Flow, Pending, Starts
-from lostid.api.deadlines import DEADLINES, READ_S, Stage, Sweeper
+from lostid.api.deadlines import READ_S, Stage, Sweeper, deadlines
 from lostid.api.framing import HEAD_LIMIT
 from lostid.api.lane import App, Decide, Lane, Receive, Scope, Send, answer_with
 from lostid.api.problems import Answer, Header
@@ -37,9 +37,10 @@ class _Refused(Exception):
 
 
 class FastLane(HttpToolsProtocol):
-    """One per connection. Made by `protocol_for`."""
+    """One per connection, `limit` at most in a worker."""
 
     lane: ClassVar[Lane]
+    limit: ClassVar[int]
     sweeper: ClassVar[Sweeper]
     starts: ClassVar[Starts]
 
@@ -194,9 +195,7 @@ class FastLane(HttpToolsProtocol):
             return
         pending = Pending()
         self.cycle = pending  # type: ignore[assignment]
-        task = self.loop.create_task(self._answer_later(outcome, pending))
-        self.tasks.add(task)
-        task.add_done_callback(self.tasks.discard)
+        self._await(outcome, pending)
 
     # --- the fast lane -----------------------------------------------------------------------------------------------
 
@@ -220,15 +219,23 @@ class FastLane(HttpToolsProtocol):
         cycle: RequestResponseCycle | None = self.cycle  # None before the first request that went the way of ASGI
         return cycle is not None and not cycle.response_complete
 
+    def _await(self, outcome: Coroutine[Any, Any, Answer], pending: Pending) -> asyncio.Task[None]:
+        task = self.loop.create_task(self._answer_later(outcome, pending))
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+        return task
+
     async def _answer_later(self, outcome: Coroutine[Any, Any, Answer], pending: Pending) -> None:
-        answer = await outcome
+        self._finish(pending, await outcome)
+
+    def _finish(self, pending: Pending, answer: Answer) -> None:
         pending.response_complete = True
         if pending.disconnected or self.transport.is_closing():
             return
         if pending.keep_alive:
             self._write(answer)
         else:
-            self._write(_closing(answer))
+            self._write(closing(answer))
             self.transport.close()
         self._since = self.loop.time()
         self.on_response_complete()
@@ -245,7 +252,7 @@ class FastLane(HttpToolsProtocol):
         """What is no request is told so, behind all answers that are still owed; then the connection ends."""
         if self.transport.is_closing():
             return
-        answer = _closing(self.lane.checks.refuse_request(code, dict(self.headers or ())))
+        answer = closing(self.lane.checks.refuse_request(code, dict(self.headers or ())))
         in_body, self._stage = self._stage in (_BODY, _STREAM) and self._decide is None, _BETWEEN
         self._decide = None
         self.parser = Deaf(self.transport)  # type: ignore[assignment]
@@ -282,7 +289,7 @@ class FastLane(HttpToolsProtocol):
         if self._stage is _BETWEEN and self._answering():
             self._since = now
             return False
-        return now - self._since > DEADLINES[self._stage]
+        return now - self._since > deadlines(len(self.connections), self.limit)[self._stage]
 
 
 def _code_of(error: HttpParserError) -> str:
@@ -291,7 +298,7 @@ def _code_of(error: HttpParserError) -> str:
     return str(cause) if isinstance(cause, _Refused) else "request_malformed"
 
 
-def _closing(answer: Answer) -> Answer:
+def closing(answer: Answer) -> Answer:
     return answer._replace(headers=[*answer.headers, _CLOSE])
 
 
@@ -300,8 +307,3 @@ def _telling(answer: Answer) -> App:
         await answer_with(answer, send)
 
     return tell
-
-
-def protocol_for(lane: Lane) -> type[FastLane]:
-    """The protocol class for `uvicorn.Config(http=...)` whose connections use this lane."""
-    return type("BoundFastLane", (FastLane,), {"lane": lane, "sweeper": Sweeper(), "starts": Starts()})

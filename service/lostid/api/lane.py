@@ -4,11 +4,13 @@ A FastAPI route with models costs ten times the check itself; nothing optional s
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, TypeAlias
 
 from lostid.api.body import LIMIT
 from lostid.api.checks import Checks
+from lostid.api.gate import Gate
 from lostid.api.problems import Answer
 from lostid.api.steps import Head, Outcome
 
@@ -20,13 +22,15 @@ App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 Decide: TypeAlias = Callable[[Head, bytes], Outcome]
 
-PATHS = ("/v1/checks", "/v1/checks/batch")
+PATHS = CHECK, BATCH = ("/v1/checks", "/v1/checks/batch")
+_PROBES = frozenset(("/livez", "/readyz"))
 
 
 class Lane:
     """`others` is the control plane: lifespan, every other path, and every other method."""
 
     def __init__(self, others: App) -> None:
+        self.gate = Gate(lambda authorization: self.checks.tenant(authorization))
         self._others = others
         self._decide: dict[str, Decide] = {}
         self._decide_url: dict[bytes, Decide] = {}
@@ -42,6 +46,27 @@ class Lane:
         return self._decide_url.get(url)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if not self.gate.late or scope["type"] != "http" or scope["path"] in _PROBES:
+            await self._answer(scope, receive, send)
+            return
+        head, turn = dict(scope["headers"]), Turn()
+        try:
+            if self._lines_up(scope, head, turn) and await turn.comes():
+                await self._answer(scope, receive, send)
+            else:
+                await answer_with(self.checks.overloaded(head), send)
+        finally:
+            turn.over()
+
+    def _lines_up(self, scope: Scope, head: Head, turn: Turn) -> bool:
+        authorization = head.get(b"authorization")
+        if scope["path"] not in self._decide or scope["method"] != "POST":
+            return self.gate.line_up_control(authorization, turn)
+        size = head.get(b"content-length", b"")[:9]
+        line_up = self.gate.line_up_check if scope["path"] == CHECK else self.gate.line_up_batch
+        return line_up(authorization, int(size) if size.isdigit() else LIMIT, turn)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         decide = self._decide.get(scope["path"]) if scope["type"] == "http" and scope["method"] == "POST" else None
         if decide is None:
             await self._others(scope, receive, send)
@@ -79,6 +104,34 @@ class Lane:
             size += len(part)
             more = message.get("more_body", False)
         return b"".join(parts)
+
+
+class Turn:
+    """The ticket of a request that came by ASGI: its task waits for it."""
+
+    def __init__(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._comes: asyncio.Future[bool] = loop.create_future()
+        self._over: asyncio.Future[None] = loop.create_future()
+
+    async def comes(self) -> bool:
+        """False: not in time."""
+        return await self._comes
+
+    def over(self) -> None:
+        """It was answered, or nobody waits for it any more."""
+        self._over.set_result(None)
+
+    def serve(self) -> asyncio.Future[None] | None:
+        """Nothing is under way where the task was cancelled."""
+        if self._comes.done():
+            return None
+        self._comes.set_result(True)
+        return self._over
+
+    def refuse(self) -> None:
+        if not self._comes.done():
+            self._comes.set_result(False)
 
 
 async def answer_with(answer: Answer, send: Send) -> None:

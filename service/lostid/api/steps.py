@@ -12,7 +12,7 @@ from msgspec import UNSET, UnsetType
 from lostid.api import ids, logs, meters, sandbox, wire
 from lostid.api.body import LIMIT, is_json
 from lostid.api.clock import Clock
-from lostid.api.problems import Answer, Fault, Header, Problem, prefers_chinese, render
+from lostid.api.problems import Answer, Canned, Fault, Header, Problem, prefers_chinese, render
 from lostid.api.signing import Signer
 from lostid.api.telling import Ask
 from lostid.domain import status as rule
@@ -44,6 +44,8 @@ _JSON: Header = (b"content-type", b"application/json")
 _NO_STORE: Header = (b"cache-control", b"no-store")
 _tuple = tuple.__new__
 _WORD = meters.STATUS_WORD
+_OVERLOADED = Canned("overloaded")
+_OVERLOADED_WORD = meters.CODE_WORD[_OVERLOADED.code]
 _UNPROVEN = (Unproven, FreshnessUnproven, LedgerError)
 _TIME_START, _TIME_SHIFT, _TIME_MOST, _TIME_SUM = (
     meters.CHECK_TIME.start,
@@ -104,6 +106,20 @@ class Steps:
         demanded = view.page.gen(), view.page.auth_seq()
         if not self._keys.current(*demanded) and not await self._keys.refresh(*demanded):
             raise Unproven("the ledger knows less of the keys than this host")
+
+    def tenant(self, authorization: bytes | None) -> str:
+        """Whose request it is, where requests line up."""
+        return self._keys.tenant(authorization)
+
+    def overloaded(self, head: Head) -> Answer:
+        """For who finds no room."""
+        request_id, _ = self._ids.of_request(head.get(b"request-id"))
+        return self._refuse(Problem(_OVERLOADED.code), head, request_id)
+
+    def overloaded_bytes(self, request_id: bytes | None, language: bytes) -> bytes:
+        """The same at a fraction of the cost: what follows the server's own headers."""
+        self._count[_OVERLOADED_WORD] += 1
+        return _OVERLOADED.of(self._ids.of_request(request_id)[0], zh=prefers_chinese(language))
 
     def _admit(self, head: Head, size: int) -> ApiKey:
         """401, 403 (role), 415, 413."""

@@ -57,6 +57,13 @@ class KeyCache:
         known = self._admitted.get(authorization) if authorization else None
         return self._found(authorization) if known is None else known
 
+    def tenant(self, authorization: bytes | None) -> str:
+        """The organisation that a header stands for; nobody's are one tenant together."""
+        try:
+            return self.find(authorization).org
+        except Refused:
+            return ""
+
     def _found(self, authorization: bytes | None) -> ApiKey:
         if not authorization or authorization[:7].lower() != SCHEME:
             raise Refused("key_missing")
