@@ -76,13 +76,15 @@ async def running(settings: Settings, stopping: Callable[[], bool] = lambda: Fal
         stack.push_async_callback(reports_pool.close)
         reads_pool = await open_pool(settings.database_url, name="lostid-reads", reads=2, writes=1)
         stack.push_async_callback(reads_pool.close)
-        journal = await stack.enter_async_context(JournalWriter(settings.database_url, keep_days=settings.journal_days))
+        meter = meters.Meters(settings.run_dir)
+        journal = await stack.enter_async_context(
+            JournalWriter(settings.database_url, keep_days=settings.journal_days, tally=meter.journal_tally)
+        )
         client = open_async_client(settings.redis_url)
         stack.push_async_callback(client.aclose)
         keys = KeyCache(
             lambda at: reads_pool.read(apikeys.load_all, at), lambda: _shown(checks), sandbox=settings.sandbox
         )
-        meter = meters.Meters(settings.run_dir)
         clock, made = Clock(settings.zone), Ids()
         confirm = _confirming(reads_pool)
         checks = Checks(keyring, keys, Rates(settings.run_dir), journal, confirm, clock, made, meter)
@@ -124,8 +126,7 @@ def _reading_tokens(pool: LedgerPool) -> Read:
 
 
 async def _care(parts: Parts, confirm: Confirm) -> None:
-    """Five times a second, off the hot path: take up the page when it comes or was replaced, keep the keys new, and
-    carry the journal's counts to where a scrape finds them."""
+    """Five times a second, off the hot path: take up the page when it comes or was replaced, and keep the keys new."""
     while True:
         try:
             await _take_care(parts, confirm)
@@ -156,11 +157,7 @@ async def _follow_sweep(parts: Parts) -> None:
 
 
 async def _take_care(parts: Parts, confirm: Confirm) -> None:
-    checks, journal, slots = parts.checks, parts.journal, parts.meters.slots
-    written, lost = journal.written, journal.lost
-    slots[meters.JOURNAL_WRITTEN] += written - parts.journal_seen[0]
-    slots[meters.JOURNAL_LOST] += lost - parts.journal_seen[1]
-    parts.journal_seen = written, lost
+    checks = parts.checks
     view = checks.view
     if view is None:
         view = FilterView(parts.settings.run_dir, parts.keyring.key_id, boot_id())

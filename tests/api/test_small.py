@@ -1,5 +1,7 @@
 """The small parts of the edge: strict JSON, instants, problems, meters, rooms."""
 
+import subprocess
+import sys
 from datetime import UTC, date, datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -127,6 +129,30 @@ def test_meters(tmp_path: Path) -> None:
     assert found["lostid_check_seconds_bucket", "+Inf"] == 4
     assert found["lostid_check_seconds_sum",] == (1 + 4095 + 4096 + 10**12) / 1e9
     assert meters.Meters(tmp_path).total(meters.STATUS_WORD["void"]) == 3
+
+
+def test_lines_of_the_dead(tmp_path: Path) -> None:
+    """What a killed worker had taken for the journal and neither written nor lost counts as lost."""
+    ended = subprocess.run(
+        [sys.executable, "-c", _DIES, str(tmp_path)], check=False, stdout=subprocess.PIPE, text=True
+    )  # fmt: skip
+    assert ended.stdout == "0\n"
+    meter = meters.Meters(tmp_path)
+    assert (meter.total(meters.JOURNAL_WRITTEN), meter.total(meters.JOURNAL_LOST)) == (4, 6)
+    assert meters.Meters(tmp_path).total(meters.JOURNAL_LOST) == 6
+
+
+_DIES = """
+import os, signal, sys
+from pathlib import Path
+from lostid.api import meters
+one = meters.Meters(Path(sys.argv[1]))
+one.add(meters.STATUS_WORD["clear"], 9)
+one.add(meters.REFUSED)
+one.journal_tally[0] += 4
+print(one.total(meters.JOURNAL_LOST), flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
 
 
 def test_words_do_not_meet() -> None:

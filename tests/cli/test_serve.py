@@ -1,6 +1,8 @@
 """`lostid serve` on one data directory over its life: once at a time, refused by name, the same after every start."""
 
 import json
+import os
+import re
 import shlex
 import signal
 import subprocess
@@ -8,11 +10,15 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
+import psycopg
 import pytest
 
+from lostid.engines.postgres import embedded_dsn
 from lostid.engines.procs import DataDirLock
 from lostid.secrets import NAMES
 from tests.serving import Server, environment, run_cli, told
+from tests.waiting import wait_for
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +54,42 @@ def test_doctor_beside_a_server(serving: Server) -> None:
     states = {entry["check"]: entry["state"] for entry in told(done)["checks"]}
     assert done.returncode == 0
     assert states["ledger"] == states["registry"] == states["secrets"] == states["server"] == "ok"
+
+
+def test_worker_killed_with_lines(serving: Server) -> None:
+    """What a killed worker had not yet written to the journal is counted: never silent."""
+    key = serving.key("checker", org="inn")
+    card = {"type": "cn.passport", "number": "E12345678"}
+    body = {"document": card, "operator": "desk-1", "purpose": "other"}
+
+    def check() -> bool:
+        return serving.ask("POST", "/v1/checks", body, Authorization=f"Bearer {key}")[0] == 200
+
+    wait_for(check, 30, "an answer")
+    writer = journal_backend(serving)
+    os.kill(writer, signal.SIGSTOP)  # what is noted from now on is not committed
+    try:
+        held = sum(check() for _ in range(20))
+        (worker,) = serving.children("_worker")
+        os.kill(worker, signal.SIGKILL)
+    finally:
+        os.kill(writer, signal.SIGCONT)
+    assert held > 0
+    wait_for(lambda: worker not in serving.children("_worker") and serving.ready(), 30, "another worker")
+    metrics = httpx.get(f"{serving.url}/metrics").text
+    counted = dict(re.findall(r"^(lostid_(?:checks|journal_lines)_total{.*}) (\S+)$", metrics, re.M))
+    lines = {name: float(value) for name, value in counted.items()}
+    lost, written = (lines[f'lostid_journal_lines_total{{outcome="{outcome}"}}'] for outcome in ("lost", "written"))
+    assert lost >= held
+    assert lost + written == sum(value for name, value in lines.items() if name.startswith("lostid_checks"))
+
+
+def journal_backend(server: Server) -> int:
+    """The process of PostgreSQL that takes the worker's lines."""
+    with psycopg.connect(embedded_dsn(server.settings.place)) as conn:
+        row = conn.execute("SELECT pid FROM pg_stat_activity WHERE application_name = 'lostid-journal'").fetchone()
+    assert row is not None
+    return int(row[0])
 
 
 def test_over_its_life(serving: Server) -> None:

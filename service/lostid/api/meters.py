@@ -111,7 +111,25 @@ class Meters:
             os.ftruncate(self._fd, ROWS * ROW_BYTES)
         self._all = memoryview(mmap.mmap(self._fd, ROWS * ROW_BYTES)).cast("Q")
         row = _take_row(self._fd)
+        self._settle_the_dead(row)
         self.slots = self._all[row * _WORDS : (row + 1) * _WORDS]
+
+    @property
+    def journal_tally(self) -> memoryview:
+        """Lines written and lost, for the journal to count in as they are: nothing is left to carry over when the
+        worker is killed."""
+        return self.slots[JOURNAL.start : JOURNAL.start + 2]
+
+    def _settle_the_dead(self, own: int) -> None:
+        """Each document checked is one line of the journal. What a row's last worker had taken and neither written nor
+        counted as lost was in its memory when it was killed."""
+        for row in range(ROWS):
+            words = self._all[row * _WORDS : (row + 1) * _WORDS]
+            left = sum(words[word] for word in CHECKS.words) - words[JOURNAL_WRITTEN] - words[JOURNAL_LOST]
+            if left > 0 and (row == own or _lock_row(self._fd, row)):
+                words[JOURNAL_LOST] += left
+                if row != own:
+                    fcntl.lockf(self._fd, fcntl.LOCK_UN, ROW_BYTES, row * ROW_BYTES)
 
     def add(self, word: int, more: int = 1) -> None:
         self.slots[word] += more
@@ -162,9 +180,14 @@ class _Once:
 def _take_row(fd: int) -> int:
     """The first row that no living worker counts in."""
     for row in range(ROWS):
-        try:
-            fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB, ROW_BYTES, row * ROW_BYTES)
-        except OSError:
-            continue
-        return row
+        if _lock_row(fd, row):
+            return row
     raise OSError("no row is free")
+
+
+def _lock_row(fd: int, row: int) -> bool:
+    try:
+        fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB, ROW_BYTES, row * ROW_BYTES)
+    except OSError:
+        return False
+    return True

@@ -62,7 +62,6 @@ class Parts:
     stopping: Callable[[], bool]  # the worker is leaving: nobody is to be kept waiting
     registry_seen: bool = False  # the registry has answered this worker at least once
     watch: Watch = sweeps.NOT_YET  # the comparison of Redis with the ledger, as last read
-    journal_seen: tuple[int, int] = (0, 0)  # what of its counts the meters hold already: written, lost
     report_room: Room = field(default_factory=lambda: Room(256))
     import_room: Room = field(default_factory=lambda: Room(2))
     read_room: Room = field(default_factory=lambda: Room(64))

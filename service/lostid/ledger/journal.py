@@ -13,7 +13,7 @@ import logging
 import struct
 from collections import deque
 from itertools import islice
-from typing import Final, Self
+from typing import Final, Protocol, Self
 
 from lostid.ledger.care import care
 from lostid.ledger.errors import LedgerError, LedgerFault, translated
@@ -31,12 +31,20 @@ _CARE_EVERY_S: Final = 3600.0
 _CLOSE_S: Final = 2.0
 
 
+class Tally(Protocol):
+    """Two numbers that outlive the process: lines written, lines lost."""
+
+    def __getitem__(self, place: int, /) -> int: ...
+    def __setitem__(self, place: int, value: int, /) -> None: ...
+
+
 class JournalWriter:
     """One per worker, with a connection of its own. `async with JournalWriter(dsn) as journal: journal.put(line)`."""
 
-    def __init__(self, dsn: str, *, keep_days: int = 400, capacity: int = 20_000) -> None:
+    def __init__(self, dsn: str, *, keep_days: int = 400, capacity: int = 20_000, tally: Tally | None = None) -> None:
         self.lost = 0  # lines that found no room, or that the ledger would not take
         self.written = 0  # lines committed
+        self._tally: Tally = [0, 0] if tally is None else tally
         self._dsn = dsn
         self._keep_days = keep_days
         self._capacity = capacity
@@ -51,7 +59,7 @@ class JournalWriter:
     def put(self, line: Line) -> bool:
         """False: no room, the line is lost and counted."""
         if len(self._queue) >= self._capacity:
-            self.lost += 1
+            self._lose(1)
             return False
         self._queue.append(line)
         if len(self._queue) == 1:
@@ -80,9 +88,13 @@ class JournalWriter:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
-        self.lost += len(self._queue)
+        self._lose(len(self._queue))
         self._queue.clear()
         await self._hang_up()
+
+    def _lose(self, lines: int) -> None:
+        self.lost += lines
+        self._tally[1] += lines
 
     async def _run(self) -> None:
         troubled = False
@@ -108,10 +120,11 @@ class JournalWriter:
             try:
                 await _copy(conn, batch)
                 self.written += len(batch)
+                self._tally[0] += len(batch)
             except (LedgerFault, ValueError, struct.error) as fault:
                 # Sending it again would not mend it, and would hold up all that follow.
                 log.error("the journal lost %d lines: %s", len(batch), fault)
-                self.lost += len(batch)
+                self._lose(len(batch))
             for _ in batch:
                 self._queue.popleft()
         self._some.clear()
