@@ -18,6 +18,7 @@ WORKDIR /var/lib/lostid
 # A new volume takes over owner and mode of the folder it covers.
 RUN mkdir -m 0700 data
 ENV LOSTID_DATA_DIR=/var/lib/lostid/data LOSTID_PORT=8080
+# The filter is mapped from /dev/shm, of which a container has 64 MB unless `--shm-size` says more: 7 bytes a document.
 VOLUME /var/lib/lostid/data
 EXPOSE 8080
 HEALTHCHECK --interval=5s --timeout=3s --start-period=30s \
