@@ -1,6 +1,8 @@
 """What is no HTTP/1.1 request is told so, in order, and ends its connection; what is one is served. RFC 9110, 9112."""
 
+import itertools
 import json
+import random
 import re
 import socket
 from typing import Any
@@ -238,3 +240,52 @@ def test_upgrades_in_a_row(server: Served, checker: Key) -> None:
         for _ in range(20):
             assert b'"status":"clear"' in answer(connection)
             assert b'"status":"alive"' in answer(connection)
+
+
+def _mixture(chance: random.Random, key: Key, reported: dict[str, Any]) -> list[tuple[bytes, str, str]]:
+    """(request, its id, what its answer holds): every kind of request, one behind the other."""
+    made = []
+    for turn in range(chance.randrange(5, 40)):
+        name, card = f"mixture-{turn:04d}", chance.choice((reported, CARD))
+        body = json.dumps(check_of(card)).encode()
+        allowed = (f"Authorization: Bearer {key.secret}", "Content-Type: application/json", f"Request-Id: {name}")
+        upgrade = ("Connection: upgrade", "Upgrade: h2c")
+        status = "reported" if card is reported else "clear"
+        made.append(
+            chance.choice(
+                (
+                    (request("/v1/checks", body, *allowed), name, status),
+                    (request("/v1/checks", body, *allowed, *upgrade), name, status),
+                    (chunked("/v1/checks", body, *allowed), name, status),
+                    (chunked("/v1/checks", body, *allowed)[:-2] + b"Request-Id: trailing-1\r\n\r\n", name, status),
+                    (request("/v1/checks/batch", body, *allowed), name, "invalid"),
+                    (request("/v1/checks", body, *allowed[1:]), name, "key_missing"),
+                    (request("/livez", b"", *allowed, method="GET"), name, "alive"),
+                    (request("/livez", b"", *allowed, *upgrade, method="GET"), name, "alive"),
+                )
+            )
+        )
+    return made
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_mixture(server: Served, checker: Key, reported: dict[str, Any], seed: int) -> None:
+    """Whatever stands behind whatever, and wherever it is cut: each request gets its own answer, in order; and what
+    comes last, a refusal or a farewell, comes last."""
+    chance = random.Random(seed)
+    asked = _mixture(chance, checker, reported)
+    raw = b"".join(one for one, _, _ in asked) + (b"\0garbage\r\n\r\n" if seed % 2 else b"")
+    with connected(server) as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        cuts = sorted(chance.randrange(len(raw)) for _ in range(chance.choice((0, 3, 40))))
+        for begin, end in itertools.pairwise((0, *cuts, len(raw))):
+            connection.sendall(raw[begin:end])
+        if not seed % 2:
+            connection.shutdown(socket.SHUT_WR)
+        for _, name, told in asked:
+            got = answer(connection).decode()
+            assert f"request-id: {name}\r\n" in got
+            assert told in got or "freshness_unproven" in got
+        if seed % 2:
+            _refused(connection, 400, "request_malformed")
+        assert connection.recv(1) == b""

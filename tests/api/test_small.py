@@ -6,7 +6,6 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,8 +14,6 @@ from prometheus_client.parser import text_string_to_metric_families
 from lostid.api import meters
 from lostid.api.body import is_json, strict_json
 from lostid.api.clock import Clock, parse_instant, parse_instant_or_date
-from lostid.api.control import control_plane
-from lostid.api.edge import Edge
 from lostid.api.parts import Room
 from lostid.api.problems import Fault, Problem, prefers_chinese, render
 from lostid.api.texts import TABLE
@@ -175,22 +172,3 @@ def test_room() -> None:
         raise KeyError
     with room.place():
         assert room.taken == 1
-
-
-async def test_last_net(capsys: pytest.CaptureFixture[str]) -> None:
-    """What nobody foresaw, in a handler: a problem of 503 like all others, and a line that quotes nothing."""
-    control = control_plane()
-
-    @control.get("/breaks")
-    async def breaks() -> None:
-        raise RuntimeError("990000198506120022")
-
-    transport = httpx.ASGITransport(app=Edge(control))
-    async with httpx.AsyncClient(transport=transport, base_url="http://lostid") as client:
-        response = await client.get("/breaks")
-    assert (response.status_code, response.json()["code"]) == (503, "ledger_unavailable")
-    assert response.headers["content-type"] == "application/problem+json"
-    assert response.headers["retry-after"] == "1"
-    said = capsys.readouterr().err
-    assert "error.unexpected" in said
-    assert "99000019" not in said + response.text
