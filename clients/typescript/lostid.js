@@ -6,6 +6,9 @@
 
 const CHECK_DEADLINE_MS = 1500;
 const WRITE_DEADLINE_MS = 10000;
+// At most one retry in ten calls over time, with a reserve of five: retries must not make an outage worse.
+const RETRY_RESERVE = 5;
+const RETRY_PER_CALL = 0.1;
 const ADVICE = new Set(["proceed", "refuse", "provide_instance", "check_at_gate"]);
 const RECEIPTS = new Set(["lostid-check+jwt", "lostid-batch+jwt", "lostid-report+jwt"]);
 // Codes with which surely nothing was written.
@@ -46,6 +49,7 @@ export class ReceiptRefused extends LostidError {}
 export class Client {
   #url;
   #key;
+  #retries = RETRY_RESERVE;
 
   constructor(url, key) {
     this.#url = url.replace(/\/+$/, "");
@@ -70,12 +74,13 @@ export class Client {
     const deadline = performance.now() + WRITE_DEADLINE_MS;
     const headers = { "Idempotency-Key": idempotencyKey };
     let inDoubt = false;
+    this.#earn();
     for (let attempt = 1; ; attempt++) {
       const { status, told, wait, cause } = await this.#send("POST", "/v1/reports", { document, ...rest }, deadline, headers);
       if (status >= 200 && status < 300) return { ...told, idempotencyKey };
       if (!mayRetry(status) && cause !== "idempotency_key_in_use") throw new Refused(status, told);
       inDoubt ||= !NOT_RECORDED.has(cause);
-      const again = inDoubt || attempt < 2;
+      const again = inDoubt || (attempt < 2 && this.#spend()); // what is in doubt needs no leave of the budget
       if (!again || performance.now() + wait >= deadline) {
         throw inDoubt ? new UnknownOutcome(idempotencyKey, cause) : new NoAnswer(cause);
       }
@@ -93,19 +98,32 @@ export class Client {
 
   async #ask(path, body) {
     const deadline = performance.now() + CHECK_DEADLINE_MS;
+    this.#earn();
     for (let attempt = 1; ; attempt++) {
       const sent = performance.now(); // before the request leaves: the age is counted from here
+      const sentWall = Date.now(); // performance.now() may stand still while the machine sleeps
       let { status, told, wait, cause } = await this.#send("POST", path, body, deadline);
       if (status === 200) {
         const fresh = typeof told.fresh_for_ms === "number" ? told.fresh_for_ms : 0;
-        if (performance.now() < sent + fresh) return { told, expires: sent + fresh };
+        const age = Math.max(performance.now() - sent, Date.now() - sentWall);
+        if (age < fresh) return { told, expires: performance.now() + fresh - age };
         cause = "stale";
       } else if (!mayRetry(status)) {
         throw new Refused(status, told);
       }
-      if (attempt === 2 || performance.now() + wait >= deadline) throw new NoAnswer(cause);
+      if (attempt === 2 || performance.now() + wait >= deadline || !this.#spend()) throw new NoAnswer(cause);
       await pause(wait);
     }
+  }
+
+  #earn() {
+    this.#retries = Math.min(RETRY_RESERVE, this.#retries + RETRY_PER_CALL);
+  }
+
+  #spend() {
+    if (this.#retries < 1) return false;
+    this.#retries -= 1;
+    return true;
   }
 
   /** One attempt. `status` 0: no reply, and `cause` says why. */

@@ -1,12 +1,15 @@
 """The durable queue: nothing that proceeded without an answer is forgotten, and its file tells nobody anything."""
 
+import itertools
 import json
+import threading
 from pathlib import Path
 
 import httpx
 import pytest
 
-from lostid_client import Client, NoAnswer, QueueFull, Recheck, RecheckQueue, WrongQueueKey
+from lostid_client import Client, NoAnswer, QueueFull, Recheck, Rechecker, RecheckQueue, WrongQueueKey
+from tests.waiting import wait_for
 
 KEY = bytes(range(32))
 NUMBER = "11010519491231002X"
@@ -137,4 +140,35 @@ def test_policies(tmp_path: Path) -> None:
             )
         assert (answer.status, answer.advice, answer.answered, answer.clear) == ("unavailable", advice, False, False)
     assert len(queue) == 1
+    queue.close()
+
+
+def test_made_up_for_as_soon_as_the_line_is_back(tmp_path: Path) -> None:
+    """Nobody has to ask for it; a hit whose callback fails is handed over again, and is not lost."""
+    queue = RecheckQueue(tmp_path / "queue", KEY)
+    up, tries, hits = threading.Event(), itertools.count(), list[Recheck]()
+
+    def handle(sent: httpx.Request) -> httpx.Response:
+        if not up.is_set():
+            raise httpx.ConnectError("down")
+        results = [{"status": "reported", "advice": "refuse"} for _ in json.loads(sent.content)["checks"]]
+        return httpx.Response(200, json={"id": "chk_1", "fresh_for_ms": 900, "results": results})
+
+    def on_hit(hit: Recheck) -> None:
+        if next(tries) == 0:
+            raise OSError("the printer is out of paper")
+        hits.append(hit)
+
+    line = Client("http://lostid", "lid_live_x", on_unavailable="refuse", transport=httpx.MockTransport(handle))
+    with line, Rechecker(queue, line, on_hit, every_s=0.02) as rechecker:
+        queue.put(request(1))
+        wait_for(lambda: rechecker.problem == "unreachable", 20, "a look")
+        assert len(queue) == 1
+        up.set()
+        wait_for(lambda: len(queue) == 0, 20, "made up for")
+        assert [hit.request["reference"] for hit in hits] == ["booking-1"]
+        assert next(tries) == 2
+        wait_for(lambda: rechecker.problem is None, 20, "no problem any more")
+        queue.put(request(2))
+        wait_for(lambda: len(hits) == 2, 20, "the next one")
     queue.close()

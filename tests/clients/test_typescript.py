@@ -60,6 +60,20 @@ told.denied = (await errorOf(desk.report(lost, { ...report, idempotencyKey: "x" 
 globalThis.fetch = async () => new Response('{"status":"suspended","advice":"proceed","fresh_for_ms":900,"new":1}');
 const unknown = await desk.check(lost, asking);
 told.unknown = [unknown.clear, unknown.proceed, unknown.advice, unknown.new];
+
+let asleep = 0;
+const awake = Date.now;
+Date.now = () => awake() + asleep;
+globalThis.fetch = async () => {
+  asleep += 60000;
+  return new Response('{"status":"clear","advice":"proceed","fresh_for_ms":900}');
+};
+told.slept = (await errorOf(desk.check(lost, asking))).reason;
+let sends = 0;
+globalThis.fetch = async () => { sends += 1; throw new TypeError("down"); };
+const tired = new Client(given.url, given.checker);
+for (let call = 0; call < 10; call++) await errorOf(tired.check(lost, asking));
+told.sends = sends;
 console.log(JSON.stringify(told));
 """
 
@@ -123,4 +137,6 @@ def test_on_node(town: Town) -> None:
         "nobody": "unreachable",
         "denied": "role_missing",
         "unknown": [False, False, "refuse", 1],
+        "slept": "stale",
+        "sends": 15,  # ten calls, and the five retries that the budget has
     }

@@ -20,6 +20,7 @@ from lostid_client.mirror_state import MirrorAnswer
 from lostid_client.models import Answer, Document, Report, Withdrawal
 from lostid_client.receipts import verify_receipt
 from lostid_client.recheck import QueueFull, Recheck, RecheckQueue, WrongQueueKey
+from lostid_client.rechecker import Rechecker
 
 __all__ = [
     "Answer",
@@ -42,6 +43,7 @@ __all__ = [
     "ReceiptRefused",
     "Recheck",
     "RecheckQueue",
+    "Rechecker",
     "Refused",
     "Report",
     "UnknownOutcome",
