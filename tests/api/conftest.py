@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from lostid.api.ids import reads_as_number
+from lostid.settings import Settings
 from tests.api.serving import Key, Served, serving
 
 
@@ -22,6 +23,7 @@ def server() -> Iterator[Served]:
         leaked += [answer for answer in served.heard if reads_as_number(answer)]
         assert leaked == []
     finally:
+        shutil.rmtree(Settings(data_dir=place / "data").run_dir, ignore_errors=True)
         shutil.rmtree(place, ignore_errors=True)
 
 

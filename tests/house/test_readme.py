@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,6 +12,8 @@ from pathlib import Path
 
 import httpx
 import pytest
+
+from lostid.settings import Settings
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
 STATES = re.compile(r"\b(clear|reported|void|indeterminate|in_force)\b")
@@ -51,6 +54,8 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
             yield Checkout(folder, url, environ | {"LOSTID_URL": url})
         finally:
             server.terminate()
+            server.wait(30)
+            shutil.rmtree(Settings(data_dir=folder / "data").run_dir, ignore_errors=True)
 
 
 def test_by_hand(checkout: Checkout) -> None:

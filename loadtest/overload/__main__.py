@@ -1,0 +1,135 @@
+"""``python -m overload``: finds the capacity of one worker, asks three times that, and holds what comes of it to the
+promises.
+
+The server and all its processes run on one core, this driver on another. One check in five asks for a signed receipt,
+as banks do; the others are plain.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from lostid_load.population import Holder, number_of
+from lostid_load.server import Running, running
+from lostid_load.wire import request
+from overload import figures
+from overload.figures import Figure
+from overload.flood import Seen, Stream, flood
+from overload.idlers import idlers
+from peers.contenders import DRIVER_CORE, SERVER_CORE, on_core
+
+_CONNECTIONS = 1_500
+_REPORTS_A_SECOND = 10
+_TENANTS, _SHARE, _TIMES = 5, 0.1, 20
+_NORMAL_AFTER_S = 5
+
+
+class Town:
+    """The tenants of a server, and what they ask."""
+
+    def __init__(self, server: Running) -> None:
+        self.port = server.port
+        self._keys = [server.key("--org", f"desk-{place}", "--role", "checker") for place in range(_TENANTS)]
+        self._police = server.key("--org", "police", "--role", "reporter", "--station", "st-1", "--operator", "load-1")
+        self._reported = 0
+
+    def checks(self, tenant: int, rate: float, connections: int) -> Stream:
+        """Plain checks, and one in five with a receipt."""
+        asked = []
+        for place in range(1_000):
+            body = {"document": _card(tenant * 1_000 + place), "operator": "desk-1", "purpose": "hotel.check_in"}
+            more = {"receipt": True} if place % 5 == 0 else {}
+            asked.append(request("127.0.0.1", "/v1/checks", self._keys[tenant], {**body, **more}))
+        return Stream(f"desk-{tenant}", rate, connections, asked, seed=tenant + 1)
+
+    def reports(self, seconds: float) -> Stream:
+        """Reports of cards that nobody reported before."""
+        count = int(seconds * _REPORTS_A_SECOND * 2) + 20
+        first, self._reported = self._reported, self._reported + count
+        asked = []
+        for place in range(first, first + count):
+            body = {"document": _card(1_700_000 + place), "reason": "stolen", "effective_at": "2020-01-01"}
+            who = {"operator": "load-1", "case_number": "overload"}
+            asked.append(request("127.0.0.1", "/v1/reports", self._police, {**body, **who}, f"overload-{place}"))
+        return Stream("police", _REPORTS_A_SECOND, 40, asked, once=True)
+
+    def ask(self, rate: float, seconds: float) -> Seen:
+        """One tenant alone."""
+        return flood(self.port, [self.checks(0, rate, _CONNECTIONS)], seconds)[0]
+
+
+def capacity(town: Town, console: Console) -> float:
+    """The most that was answered in a second, found by rates that rise until answers come late."""
+    best, rate = 0.0, 500.0
+    while True:
+        seen = town.ask(rate, 4.0)
+        best = max(best, len(seen.answered) / 4.0)
+        console.print(f"asked {rate:8,.0f}/s, answered {len(seen.answered) / 4.0:8,.0f}/s")
+        if not figures.sustained(seen):
+            return best
+        rate *= 1.4
+
+
+def measure(town: Town, capacity: float, seconds: float) -> list[Figure]:
+    """All parts of the test, one after the other."""
+    found: list[Figure] = []
+    flooded, police = flood(town.port, [town.checks(0, 3 * capacity, _CONNECTIONS), town.reports(seconds)], seconds)
+    offered = (flooded.offered + flooded.not_offered) / seconds / capacity
+    found.append(Figure("offered, as a multiple of the capacity", offered, 2.9, at_least=True))
+    found.append(Figure("share that no connection was free for", flooded.not_offered / max(1, flooded.offered), 0.01))
+    found += figures.overloaded(flooded, police, capacity, seconds)
+    found += figures.normal_again(town.ask(capacity / 2, _NORMAL_AFTER_S + 5), _NORMAL_AFTER_S)
+    alone = town.ask(capacity / 2, 10)
+    with idlers(town.port):
+        beside = town.ask(capacity / 2, 10)
+    found += figures.undisturbed(alone, beside)
+    share = capacity * _SHARE
+    others = [town.checks(tenant, share, 100) for tenant in range(1, _TENANTS)]
+    before = flood(town.port, [town.checks(0, share, _CONNECTIONS), *others], 20)
+    now = flood(town.port, [town.checks(0, share * _TIMES, _CONNECTIONS), *others], 20)
+    return found + figures.shares(before[1:], now[1:])
+
+
+def main() -> int:
+    """Exit codes: 0 all kept; 1 not."""
+    parser = argparse.ArgumentParser(prog="overload", description=__doc__)
+    parser.add_argument("--seconds", type=float, default=120.0, help="of three times the capacity (120)")
+    parser.add_argument("--out", default="loadtest-results/overload.json")
+    options = parser.parse_args()
+    console = Console(stderr=True)
+    os.sched_setaffinity(0, {DRIVER_CORE})
+    with on_core(SERVER_CORE):
+        started = running(1)
+        server = started.__enter__()
+    try:
+        town = Town(server)
+        most = capacity(town, console)
+        found = measure(town, most, options.seconds)
+    finally:
+        started.__exit__(None, None, None)
+    table = Table("", "seen", "limit", "", title=f"one worker, {most:,.0f} checks a second")
+    for figure in found:
+        sign = ">=" if figure.at_least else "<="
+        table.add_row(figure.name, f"{figure.seen:.3g}", f"{sign} {figure.limit:g}", "" if figure.kept else "NOT KEPT")
+    console.print(table)
+    out = Path(options.out)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    told = {"capacity": most, "seconds": options.seconds, "figures": [asdict(figure) for figure in found]}
+    out.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+    return 0 if all(figure.kept for figure in found) else 1
+
+
+def _card(serial: int) -> dict[str, str]:
+    return Holder(number_of(serial), "unreported").document
+
+
+if __name__ == "__main__":
+    sys.exit(main())
