@@ -194,3 +194,26 @@ def test_revoked_meanwhile(town: Town) -> None:
     assert len(good) <= 1
     assert all(answer["seq"] < ended.seq for answer in good)
     assert town.status(card) == ("clear" if good else "reported")
+
+
+_COPY = """
+    INSERT INTO withdrawals
+    SELECT (jsonb_populate_record(w, jsonb_build_object('id', 'wdr_' || repeat('7', 32), 'report_id', %s::text))).*
+      FROM withdrawals w WHERE id = %s
+"""
+
+
+async def _by_hand(conn: AsyncConn, like: str, report_id: str) -> None:
+    """What somebody with the database's own password can do: a request that a colleague never made."""
+    await conn.execute(_COPY, (report_id, like))
+
+
+def test_request_by_hand(town: Town) -> None:
+    """A row that asks in somebody's name, with no entry that says so: one person cannot approve what nobody asked."""
+    card = town.card()
+    report_id, other = town.report(card), town.report(town.card())
+    like = town.asked(other)
+    town.server.in_ledger(lambda conn: _by_hand(conn, like, report_id))
+    answer = approve(town.approver, "wdr_" + "7" * 32)
+    assert (answer.status_code, answer.json()["code"]) == (409, "withdrawal_not_pending")
+    assert town.status(card) == "reported"

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, LiteralString
 
 import httpx
 import pytest
@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 from lostid.cli import app
 from lostid.engines import valkey
+from lostid.ledger import apikeys
 from lostid.ledger.statement import AsyncConn
 from lostid.log import jws, receipts
 from lostid.log.checkpoint import open_checkpoint
@@ -261,6 +262,58 @@ def _kid(receipt: str) -> str:
     return str(json.loads(base64.urlsafe_b64decode(header + "=" * (-len(header) % 4)))["kid"])
 
 
+async def _forge_key(conn: AsyncConn, secret: str) -> int:
+    """An approver's key that nobody made."""
+    row = await (
+        await conn.execute(
+            """
+            INSERT INTO api_keys (id, secret_sha256, env, org, station, operator, roles, purposes, reasons, created_seq)
+            SELECT 'key_forged', %s, env, org, 'st-x', 'nobody', '{approver}', purposes, reasons, created_seq
+              FROM api_keys ORDER BY slot LIMIT 1 RETURNING created_seq
+            """,
+            (apikeys.secret_hash(secret),),
+        )
+    ).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+_ROLES = "UPDATE api_keys SET roles = %s WHERE id = %s"
+_REVOKED = "UPDATE api_keys SET revoked_seq = %s WHERE id = %s"
+
+
+async def _change_key(conn: AsyncConn, statement: LiteralString, *values: Any) -> None:
+    await conn.execute(statement, values)
+
+
+def test_keys_by_hand(server: Served) -> None:
+    """A key put into the ledger by hand, one with other roles, a revoked one brought back: alarms until it is right."""
+
+    def change(statement: LiteralString, *values: Any) -> None:
+        server.in_ledger(lambda conn: _change_key(conn, statement, *values))
+
+    def alarms() -> list[str]:
+        return [what for _, what in server.in_ledger(open_alarms)]
+
+    created = server.in_ledger(lambda conn: _forge_key(conn, "lid_live_forged"))
+    until(lambda: (created, "key_altered") in server.in_ledger(open_alarms))
+    change("DELETE FROM api_keys WHERE id = %s", "key_forged")
+    until(lambda: not alarms())
+
+    key = server.key("hotel", "checker")
+    change(_ROLES, ["admin"], key.id)
+    until(lambda: alarms() == ["key_altered"])
+    change(_ROLES, ["checker"], key.id)
+    until(lambda: not alarms())
+
+    appended = server.in_ledger(lambda conn: apikeys.revoke(conn, key.id))
+    assert appended is not None
+    change(_REVOKED, None, key.id)
+    until(lambda: alarms() == ["key_brought_back"])
+    change(_REVOKED, appended.seq, key.id)
+    until(lambda: not alarms())
+
+
 async def _add_key(conn: AsyncConn, public: bytes) -> None:
     """What somebody with the database's own password can do."""
     row = (jws.thumbprint(public), public)
@@ -271,7 +324,7 @@ def test_rotation(server: Served, desk: httpx.Client, counter: httpx.Client, aud
     """A new key signs within seconds in every worker and in the log; what the old one signed verifies as before. A key
     that somebody put into the ledger is not published."""
     pinned, old = tmp_path / "before.json", signed_check(desk, resident())
-    report = reported(counter)
+    report = until(lambda: (made := reported(counter)).get("receipt") and made)
     with server.client() as client:
         before = client.get("/.well-known/jwks.json").json()
         pinned.write_text(json.dumps(before))

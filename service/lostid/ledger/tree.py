@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from lostid.domain.covers import Effect
 from lostid.ledger import covers
@@ -44,6 +44,17 @@ class Opening:
     recorded_ms: int
     body: bytes
     salt: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKeyRow:
+    """An API key as its row has it now, and the body of the entry that is said to have made it."""
+
+    id: str
+    created_seq: int
+    revoked: bool
+    facts: Mapping[str, object]
+    body: bytes | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +171,15 @@ EFFECTS = Statement(
     f"SELECT {covers.COLUMNS} FROM covers c WHERE seq > %(after)s AND seq <= %(upto)s ORDER BY seq, ordinal",
     lambda rows: [covers.effect(row) for row in rows],
 )
+API_KEYS = Statement(
+    """
+    SELECT k.slot, k.id, k.created_seq, k.revoked_seq IS NOT NULL, e.body, k.env, k.org, k.station, k.operator, k.roles,
+           k.purposes, k.reasons, k.rate, encode(k.secret_sha256, 'hex')
+      FROM api_keys k LEFT JOIN entries e ON e.seq = k.created_seq AND e.kind = 'key.created'
+     WHERE k.slot > %(after)s ORDER BY k.slot LIMIT %(limit)s
+    """,
+    lambda rows: [(int(row[0]), _api_key(row)) for row in rows],
+)
 HEAD_SEQ = Statement("SELECT seq FROM head", lambda rows: int(rows[0][0]))
 
 
@@ -172,6 +192,13 @@ class EntryRow:
     hash: bytes
     recorded_ms: int
     body: bytes
+
+
+_KEY_FACTS: Final = ("env", "org", "station", "operator", "roles", "purposes", "reasons", "rate", "secret_sha256")
+
+
+def _api_key(row: tuple[Any, ...]) -> ApiKeyRow:
+    return ApiKeyRow(row[1], row[2], row[3], dict(zip(_KEY_FACTS, row[5:], strict=True)), row[4])
 
 
 def tiles(conn: Conn, names: Sequence[tuple[int, int]]) -> Mapping[tuple[int, int], bytes]:

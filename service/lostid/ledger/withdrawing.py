@@ -159,7 +159,7 @@ async def decide(conn: AsyncConn, write: WriteKey, asked: Decide) -> Outcome | D
             if pending is None:
                 raise Denied("not_found")
             state = rules.may_decide(pending.asked, asked.event, actor, now_ms)
-            if not _meant(asked, pending):
+            if not _meant(asked, pending) or not await _recorded(conn, pending):
                 raise Denied("withdrawal_not_pending")
         except Denied as denied:
             noted = await _note(conn, asked.attempt, denied.code, now_ms)
@@ -197,6 +197,21 @@ async def attempted(conn: AsyncConn, attempt: Attempt, code: str) -> None:
     async with committing(conn):
         now_ms = await entries.hold(conn)
         await _note(conn, attempt, code, now_ms)
+
+
+async def _recorded(conn: AsyncConn, pending: Withdrawal) -> bool:
+    """The entry of the request says what the row says: nobody wrote a request by hand for somebody else to approve."""
+    entry = await entries.AT.arun(conn, {"seq": pending.seq})
+    if entry is None or entry.kind != f"{pending.kind}.requested" or entry.id != pending.id or not entry.intact():
+        return False
+    said = who(pending.requester)
+    if pending.report_id is None:
+        said |= {"target": pending.target, "since_ms": pending.since_ms}
+    else:
+        keys = [key.hex() for key in pending.doc_keys]
+        said |= {"report_id": pending.report_id, "grounds": pending.grounds, "keys": keys}
+    in_time = pending.expires_ms <= entry.facts["expires_ms"]
+    return in_time and all(entry.facts.get(name) == value for name, value in said.items())
 
 
 async def _stands(conn: AsyncConn, actor: Actor) -> None:

@@ -7,14 +7,17 @@ least one of these, or else has to change the hash, and with it every later one 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
+from typing import Final
 
 from lostid.domain.covers import Effect
 from lostid.ledger import bodies
 from lostid.ledger.entries import chain_hash
 from lostid.ledger.errors import LedgerFault
-from lostid.ledger.tree import EntryRow, LeafRow
+from lostid.ledger.tree import ApiKeyRow, EntryRow, LeafRow
 from lostid.log.leaf import Leaf, commitment
+
+_ENDING: Final = (b'"kind":"key.revoked"', b'"kind":"station.revoked"', b'"kind":"operator.')
 
 
 def entry_faults(rows: Sequence[EntryRow], after: int, upto: int, prev: bytes | None) -> Iterator[tuple[int, str]]:
@@ -34,6 +37,34 @@ def entry_faults(rows: Sequence[EntryRow], after: int, upto: int, prev: bytes | 
         prev, expected = row.hash, row.seq + 1
     for seq in range(expected, upto + 1):
         yield seq, "entry_missing"
+
+
+def key_faults(rows: Sequence[ApiKeyRow], ended: Set[str]) -> Iterator[tuple[int, str]]:
+    """(seq of the entry that made it, what) for each API key that is not as entries say: put in by hand, given other
+    roles, another operator or secret; or brought back after an entry (``ended``: as far as they were read) ended it."""
+    for row in rows:
+        try:
+            told = None if row.body is None else bodies.decode(row.body, row.created_seq)
+        except (LedgerFault, ValueError, KeyError, TypeError):
+            told = None
+        if told is None or told.id != row.id or dict(told.facts) != row.facts:
+            yield row.created_seq, "key_altered"
+        elif row.id in ended and not row.revoked:
+            yield row.created_seq, "key_brought_back"
+
+
+def keys_ended(rows: Sequence[EntryRow]) -> set[str]:
+    """The API keys that these entries end."""
+    ended: set[str] = set()
+    for row in rows:
+        if not any(kind in row.body for kind in _ENDING):
+            continue
+        try:
+            told = bodies.decode(row.body, row.seq)
+        except (LedgerFault, ValueError, KeyError, TypeError):
+            continue
+        ended.update([told.id] if told.kind == "key.revoked" else told.facts.get("keys", ()))
+    return ended
 
 
 def leaf_faults(rows: Sequence[EntryRow], leaves: Sequence[LeafRow]) -> Iterator[tuple[int, str]]:

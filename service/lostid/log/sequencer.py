@@ -27,7 +27,7 @@ from lostid.log.checkpoint import Checkpoint, sign_checkpoint
 from lostid.log.growth import edge, grow
 from lostid.log.jws import thumbprint
 from lostid.log.leaf import SALT_BYTES, Leaf, commitment
-from lostid.log.reading_again import cover_faults, entry_faults, leaf_faults
+from lostid.log.reading_again import cover_faults, entry_faults, key_faults, keys_ended, leaf_faults
 from lostid.log.tiles import TileSource
 from lostid.secrets import SigningFile
 from lostid.settings import Settings
@@ -35,6 +35,8 @@ from lostid.settings import Settings
 EVERY_S = 1.0
 MOST_LEAVES = 5_000
 SWEPT_AT_ONCE = 1_000
+KEYS_AT_ONCE = 500
+_OF_KEYS = ("key_altered", "key_brought_back")
 _RETRY_S = 1.0
 
 _log = logging.getLogger(__name__)
@@ -47,6 +49,8 @@ class Sequencer:
         self._conn = conn
         self._origin = origin
         self._swept = 0
+        self._keys_seen = -1
+        self._ended: set[str] = set()
         self.sign_with(private)
 
     def sign_with(self, private: Ed25519PrivateKey) -> None:
@@ -97,12 +101,19 @@ class Sequencer:
             )
             tree.PUT_CHECKPOINT.run(self._conn, {"size": size, "root": root, "note": note, "now_ms": now_ms})
 
+    def _key_faults(self) -> list[tuple[int, str]]:
+        found = tree.API_KEYS.run(self._conn, {"after": self._keys_seen, "limit": KEYS_AT_ONCE})
+        self._keys_seen = found[-1][0] if len(found) == KEYS_AT_ONCE else -1
+        return list(key_faults([row for _, row in found], self._ended))
+
     def _new_faults(self, rows: list[EntryRow], after: int, upto: int) -> list[tuple[int, str]]:
+        self._ended |= keys_ended(rows)
         effects = tree.effects_between(self._conn, after, upto)
         return [*entry_faults(rows, after, upto, self._hash_of(after)), *cover_faults(rows, effects)]
 
     def _sweep(self, size: int) -> None:
-        """Read some older entries again, after the last ones that were; from the beginning after the end."""
+        """Read some older entries and API keys again, after those of the last turn; at the end from the beginning."""
+        self._raise_all(self._key_faults())
         if size == 0:
             return
         after = self._swept if self._swept < size else 0
@@ -118,7 +129,10 @@ class Sequencer:
     def _look_at_alarms(self) -> None:
         """An alarm ends when what it is about matches again; that it was raised stays on record."""
         for alarm in tree.OPEN_ALARMS.run(self._conn):
-            if alarm.what == "tiles_altered":
+            if alarm.what in _OF_KEYS:
+                whole = tree.API_KEYS.run(self._conn, {"after": -1, "limit": None})
+                still = (alarm.seq, alarm.what) in key_faults([row for _, row in whole], self._ended)
+            elif alarm.what == "tiles_altered":
                 tip = tree.TIP.run(self._conn)
                 try:
                     still = merkle.root(TileSource(tree.tiles(self._conn, edge(tip.size))), tip.size) != tip.root
