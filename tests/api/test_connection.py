@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 import uvicorn
@@ -10,6 +11,8 @@ from uvicorn.server import ServerState
 
 from lostid.api import deadlines, fast_lane, lining_up
 from lostid.api.lane import Lane, Receive, Scope, Send
+from lostid.api.problems import Answer
+from lostid.api.steps import Head
 
 GET = b"GET /livez HTTP/1.1\r\nHost: lostid\r\n\r\n"
 READ_AT_ONCE = 256 * 1024  # by the loop
@@ -23,9 +26,9 @@ async def _slow(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 @asynccontextmanager
-async def _listening() -> AsyncIterator[tuple[int, list[fast_lane.FastLane]]]:
+async def _listening(lane: Lane | None = None) -> AsyncIterator[tuple[int, list[fast_lane.FastLane]]]:
     """(port, connections)."""
-    lane = Lane(_slow)
+    lane = lane or Lane(_slow)
     protocol = lining_up.protocol_for(lane, limit=1_000)
     config = uvicorn.Config(lane, ws="none", log_level="critical", access_log=False, lifespan="off")
     state, made = ServerState(), list[fast_lane.FastLane]()
@@ -93,3 +96,33 @@ async def test_who_does_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
         assert not made[0].transport.is_closing()
         late_writer.close()
         never_writer.close()
+
+
+class _Broken(Lane):
+    """Raises where a request is looked up, and can say no more than which problem it was asked to send."""
+
+    checks: Any
+
+    def __init__(self) -> None:
+        super().__init__(_slow)
+        self.checks = self
+        self.told: list[str] = []
+
+    def decide_for(self, url: bytes) -> None:
+        raise ZeroDivisionError(url)
+
+    def refuse_request(self, code: str, head: Head) -> Answer:
+        self.told.append(code)
+        return Answer(503, [(b"content-length", b"0")], b"")
+
+
+async def test_our_own_fault(capsys: pytest.CaptureFixture[str]) -> None:
+    """What breaks here while a request is read is told as ours, and in the log; it is not put down to the client."""
+    lane = _Broken()
+    async with _listening(lane) as (port, _):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(GET)
+        assert (await reader.read()).startswith(b"HTTP/1.1 503 ")
+        writer.close()
+    assert lane.told == ["freshness_unproven"]
+    assert "ZeroDivisionError" in capsys.readouterr().err

@@ -16,10 +16,10 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any, ClassVar
 
-from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
+from httptools import HttpParserCallbackError, HttpParserError, HttpParserUpgrade, HttpRequestParser
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from lostid.api import framing
+from lostid.api import framing, logs
 from lostid.api.body import LIMIT
 from lostid.api.connection import Deaf, Flow, Pending, Starts
 from lostid.api.deadlines import READ_S, Stage, Sweeper, deadlines
@@ -149,7 +149,10 @@ class FastLane(HttpToolsProtocol):
         super().on_message_begin()
         self.url, self.expect_100_continue = url, head.get(b"expect", b"").lower() == b"100-continue"
         self.headers.extend(headers)  # the list that the scope holds
-        super().on_headers_complete()
+        try:
+            super().on_headers_complete()
+        except (HttpParserError, AttributeError):  # the target is no URL, or one without a path
+            raise _Refused("request_malformed") from None
         self.scope["path"] = framing.path_of(self.scope["raw_path"])
         self._stage = _STREAM if method == b"PUT" and url.endswith(b"/rows") else _BODY
         self._beside = 0
@@ -293,9 +296,14 @@ class FastLane(HttpToolsProtocol):
 
 
 def _code_of(error: HttpParserError) -> str:
-    """What one of our own callbacks refused the parser hands on as a context."""
+    """Whose fault it is. What one of our own callbacks raised the parser hands on as a context."""
     cause = error.__context__
-    return str(cause) if isinstance(cause, _Refused) else "request_malformed"
+    if isinstance(cause, _Refused):
+        return str(cause)
+    if isinstance(error, HttpParserCallbackError):
+        logs.unexpected("connection", cause or error)
+        return "freshness_unproven"
+    return "request_malformed"
 
 
 def closing(answer: Answer) -> Answer:
