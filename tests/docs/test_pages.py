@@ -55,7 +55,8 @@ def reported_before(server: Server) -> None:
 
 def checkout(folder: Path) -> None:
     """What a reader has: `./run`, the clients and a python that finds the library."""
-    (folder / "clients").symlink_to(ROOT / "clients")
+    for name in ("clients", "loadtest"):
+        (folder / name).symlink_to(ROOT / name)
     (folder / "run").write_text(
         f'#!/bin/sh\nif [ "$1" = loadtest ]; then shift; exec {sys.executable} -m lostid_load "$@"; fi\n'
         f'exec {sys.executable} -m lostid "$@"\n'
