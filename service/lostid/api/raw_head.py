@@ -33,7 +33,7 @@ def whole_check(data: bytes) -> RawCheck | None:
         lower.count(b"content-length") != 1
         or lower.count(b"authorization") > 1
         or b"transfer-encoding" in lower
-        or b"connection: close" in lower
+        or _closes(lower)
         or b"expect" in lower
         or b"upgrade" in lower
         or lower.count(b"\n") != lower.count(b"\r\n")
@@ -50,6 +50,12 @@ def whole_check(data: bytes) -> RawCheck | None:
         data.startswith(_STARTS[1]),
         int(size),
     )
+
+
+def _closes(lower: bytes) -> bool:
+    """Whether the connection may have to end with the answer: `close` may stand anywhere in a list, or in a second."""
+    at = lower.find(b"\r\nconnection:")
+    return at >= 0 and (b"close" in lower[at : lower.find(b"\r\n", at + 2)] or lower.count(b"\r\nconnection:") > 1)
 
 
 def _value(head: bytes, lower: bytes, name: bytes) -> bytes | None:
