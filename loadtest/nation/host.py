@@ -96,8 +96,8 @@ class Host:
         subprocess.run(command, env=self.environment, check=True, stdout=subprocess.DEVNULL)
         self.until_filled()
 
-    def until_idle(self, share: float = 0.2, seconds: float = 600.0) -> None:
-        """What follows a start (tiles of the log, the sweep of Redis) is done, or has taken its time."""
+    def until_idle(self, share: float = 0.4, seconds: float = 240.0) -> None:
+        """What follows a start (tiles of the log, the first sweep) is done, or has taken its time. Rounds never end."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             with Usage(self.pids) as usage:
