@@ -1,8 +1,8 @@
 """Doing together what was asked for in one turn of the event loop."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import Generic, TypeVar
+from collections.abc import Callable, Coroutine
+from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 
@@ -14,7 +14,7 @@ class Gatherer(Generic[T]):
     ``work`` sees to its own exceptions.
     """
 
-    def __init__(self, work: Callable[[list[T]], Awaitable[None]], at_once: int) -> None:
+    def __init__(self, work: Callable[[list[T]], Coroutine[Any, Any, None]], at_once: int) -> None:
         self._work = work
         self._at_once = at_once
         self._waiting: list[T] = []
@@ -31,12 +31,9 @@ class Gatherer(Generic[T]):
     def _start(self) -> None:
         self._called = False
         items, self._waiting = self._waiting, []
-        task = asyncio.ensure_future(self._run(items))
+        task = asyncio.get_running_loop().create_task(self._work(items))
         self._under_way.add(task)
         task.add_done_callback(self._ended)
-
-    async def _run(self, items: list[T]) -> None:
-        await self._work(items)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._under_way.discard(task)

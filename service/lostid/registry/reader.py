@@ -15,6 +15,7 @@ from redis.asyncio.connection import AbstractConnection
 from lostid.domain.position import Position
 from lostid.registry.buckets import MAX_BITS, MIN_BITS, Layout
 from lostid.registry.keys import CHAIN, DOUBT, HEAD
+from lostid.registry.line import Line, Reply
 from lostid.registry.scripts import Name, script
 from lostid.registry.wire import call, load, packed
 
@@ -46,8 +47,7 @@ class Reader:
 
     def __init__(self, client: redis.asyncio.Redis, timeout: float = TIMEOUT, rest: float = REST) -> None:
         self._connection: AbstractConnection = client.connection_pool.make_connection()  # type: ignore[no-untyped-call]
-        # `read` has one time limit for the whole exchange; one for each part as well would cost a task each.
-        self._connection.socket_timeout = None
+        self._line: Line | None = None
         self._timeout = timeout
         self._rest = rest
         self._layout = Layout(MIN_BITS)
@@ -69,8 +69,7 @@ class Reader:
         if self.resting:
             raise RegistryDown("left alone after a failure")
         try:
-            async with asyncio.timeout(self._timeout):
-                return await self._ask(questions)
+            return await self._ask(questions, asyncio.get_running_loop().time() + self._timeout)
         except (redis.RedisError, OSError, TimeoutError) as error:
             await self._close()
             self._probe = asyncio.create_task(self._probing())
@@ -79,15 +78,16 @@ class Reader:
             await self._close()
             raise
 
-    async def _ask(self, questions: Sequence[Question]) -> list[Values | None]:
+    async def _ask(self, questions: Sequence[Question], until: float) -> list[Values | None]:
+        line = self._line or await self._open(until)
         answers: list[Values | None] = [None] * len(questions)
         pending = list(range(len(questions)))
         for _ in range(_TRIES):
-            again, load = [], False
-            replies = await self._exchange([questions[number] for number in pending])
+            again, unknown = [], False
+            replies = await self._exchange(line, [questions[number] for number in pending], until)
             for number, reply in zip(pending, replies, strict=True):
                 if isinstance(reply, redis.exceptions.NoScriptError):
-                    load = True
+                    unknown = True
                     again.append(number)
                 elif not isinstance(reply, bytes):
                     pass  # an error instead of an answer: not proved
@@ -97,33 +97,20 @@ class Reader:
                     again.append(number)
             if not again:
                 break
-            if load:
-                await self._load()
+            if unknown:
+                await line.exchange(load(Name.LOOKUP), 1, until)
             pending = again
         return answers
 
-    async def _exchange(self, questions: Sequence[Question]) -> list[object]:
+    async def _exchange(self, line: Line, questions: Sequence[Question], until: float) -> list[Reply]:
         """All questions in one write, and as many replies."""
-        connection = self._connection
         commands = [self._lookup(question) for question in questions]
         if self._doubts:
             doubts, self._doubts = self._doubts, set()
             text = script(Name.DOUBT).text.encode()
             commands.append(packed([b"EVAL", text, b"1", DOUBT, b"%d" % DOUBTS, *doubts]))
-        await self._send(b"".join(commands))
-        replies: list[object] = []
-        for _ in commands:
-            try:
-                replies.append(await connection.read_response())
-            except redis.ResponseError as error:
-                replies.append(error)
+        replies = await line.exchange(b"".join(commands), len(commands), until)
         return replies[: len(questions)]
-
-    async def _send(self, command: bytes) -> None:
-        try:
-            await self._connection.send_packed_command(command)
-        except RuntimeError as closed:  # what uvloop raises where the server went away between two questions
-            raise redis.ConnectionError("the connection was closed") from closed
 
     def _lookup(self, question: Question) -> bytes:
         layout, at = self._layout, question.at
@@ -138,18 +125,19 @@ class Reader:
         self._layout = Layout(int(bits))
         return True
 
-    async def _load(self) -> None:
-        await self._send(load(Name.LOOKUP))
-        await self._connection.read_response()
+    async def _open(self, until: float) -> Line:
+        async with asyncio.timeout_at(until):
+            self._line = await Line.open(self._connection)
+        return self._line
 
     async def _probing(self) -> None:
         """Ask for a sign of life now and then until there is one."""
         while True:
             await asyncio.sleep(self._rest)
+            until = asyncio.get_running_loop().time() + self._timeout
             try:
-                async with asyncio.timeout(self._timeout):
-                    await self._send(packed([b"PING"]))
-                    await self._connection.read_response()
+                line = self._line or await self._open(until)
+                await line.exchange(packed([b"PING"]), 1, until)
             except (redis.RedisError, OSError, TimeoutError):
                 await self._close()
             else:
@@ -158,6 +146,7 @@ class Reader:
 
     async def _close(self) -> None:
         """Without a farewell: replies may still be on their way. The next command opens it anew."""
+        self._line = None
         await self._connection.disconnect(nowait=True)
 
     async def close(self) -> None:
