@@ -100,3 +100,23 @@ def test_refused(town: Town) -> None:
     bare = first.post("/v1/operators/crook/rewind", json={"since": LONG_AGO, "dry_run": False, "evidence": "x"})
     assert bare.json()["code"] == "idempotency_key_missing"
     assert first.post("/v1/operators/crook/rewind", json={"since": LONG_AGO}).status_code == 200
+
+
+def test_imports_are_named(town: Town) -> None:
+    """What the operator imported since then is named to both supervisors, and in the entry; rehearsals are not."""
+    clerk = town.person("clerk", "importer")
+    opened = [
+        clerk.post(
+            "/v1/imports", json={"operator": "clerk", "source": "archive", "dry_run": dry}, headers=once()
+        ).json()
+        for dry in (False, True)
+    ]
+    first, second = town.person("first", "supervisor"), town.person("second", "supervisor")
+    preview = rewind(first, "clerk").json()
+    check_against("Rewind", preview)
+    assert preview["imports"] == [opened[0]["id"]]
+    assert rewind(first, "clerk", "2099-01-01T00:00:00Z").json()["imports"] == []
+    before = town.head
+    assert approve(second, propose(first, "clerk").json()["id"]).json()["state"] == "approved"
+    (entry,) = town.lines("rewind.approved", before)
+    assert entry.facts["imports"] == [opened[0]["id"]]

@@ -70,6 +70,7 @@ def _shown(parts: Parts, found: Rewind) -> dict[str, Any]:
         "since": parts.clock.text(found.since_ms),
         "restored": [id_ for id_, _ in found.withdrawn],
         "marked": list(found.reported),
+        "imports": list(found.imported),
     }
     return {**told, "more": True} if len(found.reported) == SHOWN else told
 

@@ -117,6 +117,7 @@ _WITHDRAWALS: dict[str, Schema] = {
             "since": INSTANT,
             "restored": {**array(TEXT), "description": "Reports that fall back to in force."},
             "marked": {**array(TEXT), "description": "The operator's own reports, marked for review."},
+            "imports": {**array(TEXT), "description": "Imports that the operator opened; they stay as they are."},
         },
         {"more": FLAG, "id": TEXT, "state": _WITHDRAWAL_STATE, "expires_at": INSTANT},
     ),

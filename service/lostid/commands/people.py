@@ -92,6 +92,9 @@ def rewind(
     print(f"reports that are marked for review: {len(answer['marked'])}")
     for id_ in answer["marked"]:
         print(f"  {id_}")
+    print(f"imports to be looked at: {len(answer['imports'])}")
+    for id_ in answer["imports"]:
+        print(f"  {id_}")
     if ask:
         print(f"{answer['id']}  {answer['state']}  until {answer['expires_at']}")
 

@@ -37,6 +37,16 @@ REPORTED = Statement(
     lambda rows: [str(row[0]) for row in rows],
 )
 
+# Whole files: to be looked at, and taken back as an import is.
+IMPORTED = Statement(
+    """
+    SELECT id FROM imports
+     WHERE env = %(env)s AND org = %(org)s AND operator = %(operator)s AND created_ms >= %(since)s AND NOT dry_run
+     ORDER BY created_ms, id LIMIT %(limit)s
+    """,
+    lambda rows: [str(row[0]) for row in rows],
+)
+
 MARK = Statement(
     """
     WITH restored AS (
@@ -72,9 +82,12 @@ class Rewind:
     since_ms: int
     withdrawn: Sequence[tuple[str, Sequence[bytes]]]
     reported: Sequence[str]
+    imported: Sequence[str]
 
     def facts(self) -> dict[str, Any]:
-        return {"target": self.operator, "since_ms": self.since_ms, "restored": [id_ for id_, _ in self.withdrawn]}
+        restored = [id_ for id_, _ in self.withdrawn]
+        told = {"target": self.operator, "since_ms": self.since_ms, "restored": restored}
+        return {**told, "imports": list(self.imported)}
 
     def effects(self) -> list[Effect]:
         return [Effect(key, 0, 0, Action.QUARANTINE, id_, None) for id_, keys in self.withdrawn for key in keys]
@@ -90,7 +103,8 @@ async def rewinding(conn: AsyncConn, env: str, org: str, operator: str, since_ms
     params = _params(env, org, operator, since_ms)
     withdrawn = await WITHDRAWN.arun(conn, params)
     reported = await REPORTED.arun(conn, {**params, "limit": SHOWN})
-    return Rewind(env, org, operator, since_ms, withdrawn, reported)
+    imported = await IMPORTED.arun(conn, {**params, "limit": SHOWN})
+    return Rewind(env, org, operator, since_ms, withdrawn, reported, imported)
 
 
 def _params(env: str, org: str, operator: str, since_ms: int) -> dict[str, Any]:
