@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 from fastapi import FastAPI
 
-from lostid.api import canary, import_work, logs, meters, settling
+from lostid.api import canary, logs, meters, settling
 from lostid.api.checks import Checks
 from lostid.api.clock import Clock
 from lostid.api.control import control_plane
@@ -103,7 +103,6 @@ async def running(settings: Settings, stopping: Callable[[], bool] = lambda: Fal
             _follow_log(checks.signer),
             _follow_sweep(parts),
             settling.settle_forgotten(reports_pool, meter),
-            import_work.watch(parts),
             canary.watch(checks, confirm, canary_keys(keyring), meter),
         ):
             stack.push_async_callback(_stop, asyncio.create_task(care))

@@ -12,6 +12,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from lostid.api.models import MAX_ALIASES
+
 REQUIRED: Final = ("type", "number", "reason", "case_number")
 COLUMNS: Final = frozenset(
     (
@@ -19,7 +21,10 @@ COLUMNS: Final = frozenset(
         "effective_at", "case_number", "replaced_by_valid_from", "replaced_by_issue_no", "replaced_by_card_serial",
     )
 )  # fmt: skip
+ALSO_KNOWN_AS: Final = "also_known_as"
+"""A list, as in a report; in NDJSON only."""
 LINE_LIMIT: Final = 16 * 1024
+_ALIAS: Final = frozenset(("type", "number", "issuing_state"))
 _BOMS: Final = {"utf-8": b"\xef\xbb\xbf", "gb18030": b"\x841\x953"}
 _CSV_TYPE: Final = re.compile(rb'text/csv\s*(?:;\s*charset\s*=\s*"?(utf-8|gb18030)"?\s*)?', re.IGNORECASE)
 _NDJSON_TYPE: Final = re.compile(rb'application/x-ndjson\s*(?:;\s*charset\s*=\s*"?utf-8"?\s*)?', re.IGNORECASE)
@@ -136,12 +141,27 @@ def ndjson_parse(line: bytes) -> Fields:
         raise BadLine("json_malformed") from None
     if not isinstance(value, dict):
         raise BadLine("type_wrong")
+    aliases = value.pop(ALSO_KNOWN_AS, None)
     if not COLUMNS.issuperset(value):
         raise BadLine("field_unknown")
     for name, found in value.items():
         if found is not None and type(found) is not str and not (type(found) is int and name.endswith("issue_no")):
             raise BadLine("type_wrong", name)
-    return {name: found for name, found in value.items() if found is not None and found != ""}
+    fields = {name: found for name, found in value.items() if found is not None and found != ""}
+    return fields if aliases is None else fields | {ALSO_KNOWN_AS: _aliases(aliases)}
+
+
+def _aliases(value: Any) -> list[dict[str, str]]:
+    if not isinstance(value, list) or len(value) > MAX_ALIASES:
+        raise BadLine("type_wrong", ALSO_KNOWN_AS)
+    for alias in value:
+        if not isinstance(alias, dict) or not all(type(found) is str for found in alias.values()):
+            raise BadLine("type_wrong", ALSO_KNOWN_AS)
+        if not _ALIAS.issuperset(alias):
+            raise BadLine("field_unknown", ALSO_KNOWN_AS)
+        if "type" not in alias or "number" not in alias:
+            raise BadLine("field_missing", ALSO_KNOWN_AS)
+    return value
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from typing import Any, Final
 
 from fastapi import Request
@@ -15,17 +16,18 @@ from lostid.api import ids, import_lines
 from lostid.api.admission import Sent, header
 from lostid.api.clock import Clock, now_ms
 from lostid.api.import_lines import BadHeader, Lines, Parse
-from lostid.api.import_rows import Stager
+from lostid.api.import_rows import PartMaker, Stager
 from lostid.api.models import ImportAct, ImportRequest
 from lostid.api.parts import Parts
 from lostid.api.problems import Fault, Problem
 from lostid.api.withdrawing import actor_of
 from lostid.api.writing import Proved, Receipt, prove, to_its_end
 from lostid.domain import importing as rules
+from lostid.domain.staged import PART_LINES
 from lostid.domain.withdrawal import Denied
 from lostid.ledger import import_staging, imports, writes
 from lostid.ledger.apikeys import ApiKey
-from lostid.ledger.import_staging import Counts, Row
+from lostid.ledger.import_staging import Counts
 from lostid.ledger.imports import Import, NewImport
 from lostid.ledger.pool import aconnect
 from lostid.ledger.statement import AsyncConn
@@ -34,9 +36,10 @@ from lostid.ledger.writes import InForce, Outcome, WriteKey
 OPENED: Final = 201
 ACCEPTED: Final = 202
 NOT_READY: Final = "import_not_ready"
-# So many rows are read without a pause: about two milliseconds, in which this worker's checks wait.
+# So many rows are read without a pause: about a millisecond, in which this worker's checks wait.
 AT_ONCE: Final = 64
-BATCH: Final = 4_000
+PATIENCE_S: Final = 5.0
+POLL_S: Final = 0.05
 LONG: Final = "10min"
 """A statement over all rows of an import takes its time."""
 
@@ -88,7 +91,7 @@ async def receive(parts: Parts, key: ApiKey, found: Import, request: Request) ->
 
 
 class _Receiving:
-    """One sending of an import's rows."""
+    """One sending of an import's rows. A part of the file is on its way to the ledger while the next is read."""
 
     def __init__(self, parts: Parts, key: ApiKey, found: Import, charset: str, conn: AsyncConn) -> None:
         self._parts = parts
@@ -97,21 +100,27 @@ class _Receiving:
         self._conn = conn
         self._stager = Stager(parts.keyring, parts.clock, key, found.id, now_ms())
         self._parse: Parse | None = import_lines.ndjson_parse if charset == "ndjson" else None
-        self._rows: list[Row] = []
+        self._known: Mapping[int, int] = {}
+        self._maker: PartMaker | None = None
         self._accepted = self._rejected = 0
+        self._staging: asyncio.Task[bool] | None = None
 
     async def run(self, request: Request) -> None:
         number = self._found.number
         if not await import_staging.begin(self._conn, number):
             raise _not_ready()
+        self._known = await import_staging.known(self._conn, number)
         sha256, lines = hashlib.sha256(), Lines()
-        async for part in request.stream():
-            sha256.update(part)
-            await self._take(lines.feed(part))
-        await self._take(lines.end())
+        try:
+            async for part in request.stream():
+                sha256.update(part)
+                await self._take(lines.feed(part))
+            await self._take(lines.end())
+            await self._end_part()
+        finally:
+            await self._settled()  # nothing cancels a database call
         if self._parse is None:
             raise Problem("invalid", [Fault(f"/header/{name}", "field_missing") for name in import_lines.REQUIRED])
-        await self._stage()
         received = _keyed(self._parts, sha256.digest())
         whole = await import_staging.finish(self._conn, number, lines.number, self._counts(), received)
         if whole is None:
@@ -122,33 +131,53 @@ class _Receiving:
     async def _take(self, found: list[tuple[int, bytes]]) -> None:
         for at in range(0, len(found), AT_ONCE):
             for line, raw in found[at : at + AT_ONCE]:
-                self._one(line, raw)
+                text = self._headed(raw) if line == 1 else raw
+                maker = self._maker
+                if maker is None:
+                    maker = self._maker = await self._begin_part((line - 1) // PART_LINES)
+                maker.take(line, text)
+                if line % PART_LINES == 0:
+                    await self._end_part()
             await asyncio.sleep(0)  # checks first
-            if len(self._rows) >= BATCH:
-                await self._stage()
 
-    def _one(self, line: int, raw: bytes) -> None:
-        if line == 1:
-            raw = import_lines.without_bom(self._charset, raw)
-        if self._parse is None:
-            try:
-                self._parse = import_lines.csv_parser(self._charset, raw)
-            except BadHeader as bad:
-                raise Problem("invalid", [Fault(pointer, code) for pointer, code in bad.faults]) from None
-            return
-        if not raw.strip():
-            return
-        row = self._stager.row(line, raw, self._parse)
-        if row.code is None:
-            self._accepted += 1
-        else:
-            self._rejected += 1
-        if row.code is not None or not self._found.dry_run:
-            self._rows.append(row)
+    def _headed(self, raw: bytes) -> bytes:
+        """The first line; of a CSV file it says how the others are read, and nothing else."""
+        raw = import_lines.without_bom(self._charset, raw)
+        if self._parse is not None:
+            return raw
+        try:
+            self._parse = import_lines.csv_parser(self._charset, raw)
+        except BadHeader as bad:
+            raise Problem("invalid", [Fault(pointer, code) for pointer, code in bad.faults]) from None
+        return b""
 
-    async def _stage(self) -> None:
-        rows, self._rows = self._rows, []
-        if not await import_staging.stage(self._conn, self._found.number, rows, self._counts()):
+    async def _begin_part(self, place: int) -> PartMaker:
+        assert self._parse is not None  # noqa: S101  the first line has seen to that
+        known, rejected = None, 0
+        if place in self._known:
+            await self._settled()  # there is one connection
+            known, rejected = await import_staging.part(self._conn, self._found.number, place)
+        return PartMaker(self._stager, self._parse, place, known, rejected)
+
+    async def _end_part(self) -> None:
+        if self._maker is None:
+            return
+        made, self._maker = self._maker.made(), None
+        self._accepted += made.part.accepted
+        self._rejected += made.rejected
+        await self._settled()
+        if made.changed:
+            again = made.part.part in self._known
+            part = None if self._found.dry_run else made.part
+            staging = import_staging.stage(
+                self._conn, self._found.number, part, made.rejections, self._counts(), again=again
+            )
+            self._staging = asyncio.create_task(staging)
+
+    async def _settled(self) -> None:
+        """Until the ledger has the part before. Raises Problem where it is too late for rows."""
+        staging, self._staging = self._staging, None
+        if staging is not None and not await asyncio.shield(staging):
             raise _not_ready()
 
     def _counts(self) -> Counts:
@@ -159,8 +188,9 @@ Act = Callable[[AsyncConn, WriteKey], Awaitable[Outcome | Denied]]
 
 
 async def release(parts: Parts, key: ApiKey, id_: str, asked: Sent[ImportAct], idempotency_key: str) -> Receipt:
-    """Answered when the release stands in the ledger; the rows come into force one chunk after the other."""
+    """Answered when all its rows are in force, on every host."""
     actor = actor_of(key)
+    await _everywhere(parts, key, id_)
     return await _act(
         parts, key, id_, asked, idempotency_key, lambda conn, write: imports.release(conn, write, id_, actor)
     )
@@ -172,6 +202,14 @@ async def withdraw(parts: Parts, key: ApiKey, id_: str, asked: Sent[ImportAct], 
     return await _act(
         parts, key, id_, asked, idempotency_key, lambda conn, write: imports.withdraw(conn, write, id_, actor)
     )
+
+
+async def _everywhere(parts: Parts, key: ApiKey, id_: str) -> None:
+    """A host takes a moment to set the bits of what was just sent. Whether all of them have is for the release."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(PATIENCE_S):
+            while not (await find(parts, key, id_)).settled:  # noqa: ASYNC110  only the ledger knows
+                await asyncio.sleep(POLL_S)
 
 
 async def _act(parts: Parts, key: ApiKey, id_: str, asked: Sent[ImportAct], idempotency_key: str, act: Act) -> Receipt:
@@ -205,26 +243,18 @@ def shown(clock: Clock, found: Import) -> dict[str, Any]:
             "lines": found.lines,
             "accepted": found.accepted,
             "rejected": found.rejected,
-            "in_force": 0 if found.state == rules.WITHDRAWN else found.done - found.back,
+            "in_force": found.accepted if found.state == rules.RELEASED else 0,
         },
-        "progress": _progress(found),
     }
+    if found.state == rules.RECEIVED:
+        told["staged"] = {"hosts": found.hosts, "confirmed": found.confirmed}
     if found.release_ms is not None:
         told["released_at"] = clock.text(found.release_ms)
     return told
 
 
-def _progress(found: Import) -> dict[str, int]:
-    """What is being done, in rows: how many are done, of how many where that is known."""
-    if found.state in (rules.RELEASING, rules.RELEASED):
-        return {"done": found.done, "of": found.accepted}
-    if found.state in (rules.WITHDRAWING, rules.WITHDRAWN):
-        return {"done": found.back, "of": found.done}
-    return {"done": found.lines}
-
-
 def _told(found: Import) -> str:
-    if found.asked_by is not None and found.state in (rules.RELEASING, rules.RELEASED):
+    if found.asked_by is not None and found.state == rules.RELEASED:
         return "withdrawal_awaiting_approval"
     return found.state
 

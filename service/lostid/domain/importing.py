@@ -1,9 +1,9 @@
 """Imports: their states, and who may put one in force or take it back.
 
-    receiving --all rows--> received --release--> releasing --> released --withdrawal--> withdrawing --> withdrawn
+    receiving --all rows--> received --release--> released --withdrawal--> withdrawn
               --dry run---> checked
 
-A withdrawal may come in any state but the last two: what was released until then goes, the rest never comes.
+Release and withdrawal are one entry each, and take effect as a whole. What is withdrawn before was in force for nobody.
 """
 
 from dataclasses import dataclass
@@ -15,9 +15,7 @@ from lostid.domain.withdrawal import Actor, Denied
 RECEIVING: Final = "receiving"
 RECEIVED: Final = "received"
 CHECKED: Final = "checked"
-RELEASING: Final = "releasing"
 RELEASED: Final = "released"
-WITHDRAWING: Final = "withdrawing"
 WITHDRAWN: Final = "withdrawn"
 
 ALONE: Final = 10_000
@@ -37,11 +35,13 @@ class Imported:
     """Rows that its importer released alone in the last 24 hours, in all imports together."""
     asked_by: Actor | None
     """Who asked that it be withdrawn."""
+    everywhere: bool = True
+    """Every host has its rows, so that the release holds nobody up."""
 
 
 def may_release(imported: Imported, actor: Actor) -> bool:
     """Whether its importer does it alone, which is counted. Raises Denied."""
-    if imported.state != RECEIVED:
+    if imported.state != RECEIVED or not imported.everywhere:
         raise Denied("import_not_ready")
     if _another(imported.by, actor):
         return False
@@ -55,9 +55,9 @@ def may_withdraw(imported: Imported, actor: Actor) -> bool:
 
     One person may take back what is in force for nobody, and what one person put in force alone. The rest takes two.
     """
-    if imported.state in (WITHDRAWING, WITHDRAWN):
+    if imported.state == WITHDRAWN:
         raise Denied("import_not_ready")
-    if imported.state not in (RELEASING, RELEASED):
+    if imported.state != RELEASED:
         return True
     if imported.alone and (imported.by.same_person(actor) or _another(imported.by, actor)):
         return True

@@ -20,13 +20,13 @@ CONFIRM = Statement(
     f"""
     SELECT {COLUMNS}
       FROM (SELECT FROM entries WHERE seq = %(seq)s AND hash = %(hash)s) proof
-      LEFT JOIN covers c ON c.doc_key = ANY (%(keys)s)
+      LEFT JOIN effects c ON c.doc_key = ANY (%(keys)s)
     """,
     lambda rows: _grouped(rows) if rows else None,
 )
 
 EFFECTS_OF = Statement(
-    f"SELECT {COLUMNS} FROM covers c WHERE c.doc_key = ANY (%(keys)s) AND c.seq <= coalesce(%(upto)s::bigint, c.seq)",
+    f"SELECT {COLUMNS} FROM effects c WHERE c.doc_key = ANY (%(keys)s) AND c.seq <= coalesce(%(upto)s::bigint, c.seq)",
     lambda rows: _grouped(rows),
 )
 
@@ -42,7 +42,7 @@ EFFECTS_BETWEEN = Statement(
 
 # Of one document, with the times of their entries: for what was known when.
 DATED = Statement(
-    f"SELECT e.recorded_ms, {COLUMNS} FROM covers c JOIN entries e ON e.seq = c.seq WHERE c.doc_key = %(key)s",
+    f"SELECT e.recorded_ms, {COLUMNS} FROM effects c JOIN entries e ON e.seq = c.seq WHERE c.doc_key = %(key)s",
     lambda rows: [(int(row[0]), effect(row[1:])) for row in rows],
 )
 

@@ -1,4 +1,4 @@
-"""Every document key that an entry ever touched, in one snapshot and in chunks: what a filter is made of.
+"""Every document key that an entry touched or that an import waits with, in one snapshot: what a filter is made of.
 
 Read in the order of the table, block after block, which is some forty times faster than in the order of its keys. A key
 comes once for each of its effects.
@@ -10,11 +10,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
+from lostid.domain import staged
 from lostid.domain.position import Position
+from lostid.ledger import import_reading
 from lostid.ledger.snapshot import snapshot as whole_ledger
 from lostid.ledger.statement import Conn, Statement
 
 _BLOCKS: Final = 1024  # of 8 KiB: some 65,000 effects, a megabyte of keys
+_EFFECTS_A_BLOCK: Final = 64
 
 HAS = Statement(
     "SELECT EXISTS (SELECT FROM entries WHERE seq = %(seq)s AND hash = %(hash)s)",
@@ -51,7 +54,7 @@ def has(conn: Conn, position: Position) -> bool:
 
 def documents(conn: Conn) -> int:
     """About how many documents the ledger knows. Never exact, often short by a little, never slow."""
-    return _DOCUMENTS.run(conn)
+    return _DOCUMENTS.run(conn) + import_reading.ROWS.run(conn)
 
 
 @contextmanager
@@ -63,8 +66,14 @@ def snapshot(conn: Conn) -> Iterator[Position]:
 
 def chunks(conn: Conn) -> Iterator[tuple[float, bytes]]:
     """Inside a snapshot: (share done with this chunk, keys end to end)."""
-    blocks = _SIZE.run(conn)
-    for first in range(0, max(blocks, 1), _BLOCKS):
+    blocks, rows = max(_SIZE.run(conn), 1), import_reading.ROWS.run(conn)
+    of_entries = blocks * _EFFECTS_A_BLOCK / (blocks * _EFFECTS_A_BLOCK + rows)
+    for first in range(0, blocks, _BLOCKS):
         end = first + _BLOCKS
         last = end >= blocks
-        yield min(1.0, end / max(blocks, 1)), _CHUNK.run(conn, {"first": first, "end": _LAST_BLOCK if last else end})
+        keys = _CHUNK.run(conn, {"first": first, "end": _LAST_BLOCK if last else end})
+        yield min(1.0, end / blocks) * of_entries, keys
+    done = 0
+    for part in import_reading.all_parts(conn):
+        done += len(part) // staged.ROW_BYTES
+        yield of_entries + (1 - of_entries) * min(1.0, done / max(rows, 1)), staged.joined_keys(part)

@@ -12,11 +12,14 @@ from hashlib import sha256
 from typing import Any, Final
 
 from lostid.domain.covers import Effect
+from lostid.domain.staged import Flip
 from lostid.ledger import bodies
 from lostid.ledger.statement import AsyncConn, Conn, Params, Statement, nothing
 
 CHANNEL: Final = "lostid_entry"  # NOTIFY on every append; it only wakes
 _AUTH_KINDS: Final = ("key.", "station.", "operator.")
+RELEASED: Final = "import.released"
+WITHDRAWN: Final = "import.withdrawn"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +72,13 @@ class Entry:
     def keys(self) -> list[bytes]:
         """The document keys it touches, each once."""
         return list(dict.fromkeys(effect.key for effect in self.effects))
+
+    @property
+    def flip(self) -> Flip | None:
+        """The import that this entry puts in force or takes back, with all its rows. They stand elsewhere."""
+        if self.kind not in (RELEASED, WITHDRAWN) or not self.facts.get("digest"):
+            return None
+        return Flip(self.facts["number"], self.facts["staged"], bytes.fromhex(self.facts["digest"]))
 
     def intact(self) -> bool:
         """Whether the hash is that of what stands here."""
@@ -158,7 +168,7 @@ AT = Statement(
 OF_DOCUMENT = Statement(
     """
     SELECT seq, prev, hash, recorded_ms, body FROM entries
-     WHERE seq IN (SELECT seq FROM covers WHERE doc_key = %(key)s
+     WHERE seq IN (SELECT seq FROM effects WHERE doc_key = %(key)s
                     UNION
                    SELECT l.seq FROM report_lines l
                     WHERE l.report_id IN (SELECT report_id FROM covers WHERE doc_key = %(key)s))

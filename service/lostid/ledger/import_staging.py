@@ -1,27 +1,20 @@
-"""Staging: the rows of an import go into the ledger's database, by document key, and are in force for nobody yet."""
+"""Staging: the rows of an import go into the ledger's database, by document key, and are in force for nobody yet.
+
+One part of the file after the other, each in a transaction of its own: whoever is killed, and whatever is sent again,
+a part is there once or not at all.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Final, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
+from lostid.domain import staged
+from lostid.domain.staged import PART_LINES
+from lostid.ledger import entries
 from lostid.ledger.errors import translated
+from lostid.ledger.import_parts import COPY, LINE_DIFFERS, Part, Rejection, beyond, copied, cut
 from lostid.ledger.statement import AsyncConn, Statement, committing, done, nothing
-
-SEALED_BYTES: Final = 16 + 12 + 16 + 16  # a document key; nonce, token and tag of its sealed token
-LINE_DIFFERS: Final = "line_differs"
-
-
-class Row(NamedTuple):
-    """A line as it is kept: effects, or the code of its rejection."""
-
-    line: int
-    print: bytes
-    code: str | None
-    field: str | None
-    effects: str | None
-    sealed: bytes | None
-    case_number: str | None
 
 
 class Counts(NamedTuple):
@@ -32,15 +25,41 @@ class Counts(NamedTuple):
     rejected: int
 
 
-_TEMPORARY = Statement(
+_LOCK = Statement(
+    "SELECT pg_try_advisory_lock(hashtextextended('lostid.import.' || %(number)s::bigint, 0))",
+    lambda rows: bool(rows[0][0]),
+)
+_BEGIN = Statement(
     """
-    CREATE TEMPORARY TABLE IF NOT EXISTS staged (
-        line bigint, print bytea, code text, field text, effects text, sealed bytea, case_number text
-    ) ON COMMIT DELETE ROWS
+    UPDATE imports SET state = 'receiving', lines = 0, accepted = 0, rejected = 0, received = NULL, digest = NULL
+     WHERE number = %(number)s AND state IN ('receiving', 'received', 'checked') RETURNING 1
+    """,
+    done,
+    writes=True,
+)
+# A dry run keeps what was rejected in its last sending, and nothing else.
+_FORGET = Statement(
+    """
+    DELETE FROM import_rejections r USING imports i WHERE i.number = %(number)s AND i.dry_run AND r.import = i.number
     """,
     nothing,
+    writes=True,
 )
-_COPY: Final = "COPY staged (line, print, code, field, effects, sealed, case_number) FROM STDIN"
+_KNOWN = Statement(
+    "SELECT part, lines FROM import_parts WHERE import = %(number)s ORDER BY part",
+    lambda rows: {int(part): int(lines) for part, lines in rows},
+)
+_PART = Statement(
+    """
+    SELECT part, lines, accepted, prints, rows, sealed, cases FROM import_parts
+     WHERE import = %(number)s AND part = %(part)s
+    """,
+    lambda rows: Part(*rows[0]),
+)
+_REJECTED = Statement(
+    "SELECT count(*) FROM import_rejections WHERE import = %(number)s AND line BETWEEN %(first)s AND %(last)s",
+    lambda rows: int(rows[0][0]),
+)
 # Also sees to it that nothing is staged into an import that was released or withdrawn meanwhile.
 _PROGRESS = Statement(
     """
@@ -50,66 +69,65 @@ _PROGRESS = Statement(
     done,
     writes=True,
 )
-# A line that came before is the same line, or nobody knows what it should be: then it counts as rejected.
-_MERGE = Statement(
+_TAKE_OUT = Statement(
     """
-    INSERT INTO import_rows AS known (import, line, print, code, field, effects, sealed, case_number)
-    SELECT %(number)s, line, print, code, field, effects, sealed, case_number FROM staged
-        ON CONFLICT (import, line) DO UPDATE
-       SET code = 'line_differs', field = NULL, effects = NULL, sealed = NULL, case_number = NULL
-     WHERE known.print <> excluded.print
-    """,
-    nothing,
-    writes=True,
-)
-_LOCK = Statement(
-    "SELECT pg_try_advisory_lock(hashtextextended('lostid.import.' || %(number)s::bigint, 0))",
-    lambda rows: bool(rows[0][0]),
-)
-_BEGIN = Statement(
-    """
-    UPDATE imports SET state = 'receiving', lines = 0, accepted = 0, rejected = 0, received = NULL
-     WHERE number = %(number)s AND state IN ('receiving', 'received', 'checked') RETURNING 1
-    """,
-    done,
-    writes=True,
-)
-# Lines beyond the end of what was received whole stood in another file.
-_CUT = Statement(
-    """
-    UPDATE import_rows SET code = 'line_differs', field = NULL, effects = NULL, sealed = NULL, case_number = NULL
-     WHERE import = %(number)s AND line > %(last)s AND code IS DISTINCT FROM 'line_differs'
-    """,
-    nothing,
-    writes=True,
-)
-_FINISH = Statement(
-    """
-    WITH counted AS (
-        SELECT count(*) FILTER (WHERE code IS NULL) AS accepted, count(*) FILTER (WHERE code IS NOT NULL) AS rejected
-          FROM import_rows WHERE import = %(number)s
+    WITH known AS (
+        SELECT rows FROM import_parts WHERE import = %(number)s AND part = %(part)s
+    ), gone AS (
+        DELETE FROM import_covers
+         WHERE import = %(number)s AND ordinal >= %(first)s AND ordinal < %(end)s
+           AND doc_key IN (SELECT substr(rows, at, 16) FROM known, generate_series(1, octet_length(rows), 48) AS at)
     )
-    UPDATE imports i
-       SET received = %(received)s,
-           accepted = CASE WHEN dry_run THEN %(accepted)s ELSE counted.accepted END,
-           rejected = CASE WHEN dry_run THEN %(rejected)s ELSE counted.rejected END,
-           lines = CASE WHEN dry_run THEN %(lines)s ELSE counted.accepted + counted.rejected END,
-           state = CASE WHEN declared IS NOT NULL AND declared <> %(received)s THEN 'receiving'
-                        WHEN dry_run THEN 'checked' ELSE 'received' END
-      FROM counted
-     WHERE i.number = %(number)s AND i.state = 'receiving' RETURNING i.state <> 'receiving'
+    DELETE FROM import_parts WHERE import = %(number)s AND part = %(part)s
+    """,
+    nothing,
+    writes=True,
+)
+_PUT = Statement(
+    """
+    INSERT INTO import_parts (import, part, lines, accepted, prints, rows, digest, sealed, cases)
+    VALUES (%(number)s, %(part)s, %(lines)s, %(accepted)s, %(prints)s, %(rows)s, %(digest)s, %(sealed)s, %(cases)s)
+    """,
+    nothing,
+    writes=True,
+)
+# A line that came before is the same line, or nobody knows what it should be: then it counts as rejected.
+_REJECT = Statement(
+    """
+    INSERT INTO import_rejections (import, line, code, field)
+    SELECT %(number)s, * FROM unnest(%(lines)s::bigint[], %(codes)s::text[], %(fields)s::text[])
+        ON CONFLICT (import, line) DO UPDATE SET code = excluded.code, field = excluded.field
+    """,
+    nothing,
+    writes=True,
+)
+_DIGESTS = Statement(
+    "SELECT digest FROM import_parts WHERE import = %(number)s ORDER BY part", lambda rows: [row[0] for row in rows]
+)
+# Whoever sends them is woken as by an entry: hosts set the bits before anybody can release.
+_FINISH = Statement(
+    f"""
+    WITH parts AS (
+        SELECT coalesce(sum(accepted), 0) AS accepted, coalesce(sum(octet_length(rows)), 0) / 48 AS staged
+          FROM import_parts WHERE import = %(number)s
+    ), rejections AS (
+        SELECT count(*) AS rejected FROM import_rejections WHERE import = %(number)s
+    ), finished AS (
+        UPDATE imports i
+           SET received = %(received)s,
+               digest = %(digest)s,
+               staged = parts.staged,
+               accepted = CASE WHEN dry_run THEN %(accepted)s ELSE parts.accepted END,
+               rejected = rejections.rejected,
+               lines = CASE WHEN dry_run THEN %(accepted)s ELSE parts.accepted END + rejections.rejected,
+               state = CASE WHEN declared IS NOT NULL AND declared <> %(received)s THEN 'receiving'
+                            WHEN dry_run THEN 'checked' ELSE 'received' END
+          FROM parts, rejections
+         WHERE i.number = %(number)s AND i.state = 'receiving' RETURNING i.state <> 'receiving' AS whole
+    )
+    SELECT whole, pg_notify('{entries.CHANNEL}', '') FROM finished
     """,
     lambda rows: bool(rows[0][0]) if rows else None,
-    writes=True,
-)
-
-
-# A dry run keeps what was rejected in its last sending, and nothing else.
-_FORGET = Statement(
-    """
-    DELETE FROM import_rows r USING imports i WHERE i.number = %(number)s AND i.dry_run AND r.import = i.number
-    """,
-    nothing,
     writes=True,
 )
 
@@ -118,43 +136,68 @@ async def begin(conn: AsyncConn, number: int) -> bool:
     """Make the connection the one that sends this import's rows. False: another does, or it is too late for rows."""
     if not await _LOCK.arun(conn, {"number": number}):
         return False
-    await _TEMPORARY.arun(conn)
     await _FORGET.arun(conn, {"number": number})
     return await _BEGIN.arun(conn, {"number": number})
 
 
-async def stage(conn: AsyncConn, number: int, rows: Sequence[Row], counts: Counts) -> bool:
-    """These rows, each once however often it comes. False: it is too late for rows."""
+async def known(conn: AsyncConn, number: int) -> Mapping[int, int]:
+    """The parts that are here from an earlier sending, and how many lines each has."""
+    return await _KNOWN.arun(conn, {"number": number})
+
+
+async def part(conn: AsyncConn, number: int, part: int) -> tuple[Part, int]:
+    """One of them, and how many of its lines were rejected."""
+    found = await _PART.arun(conn, {"number": number, "part": part})
+    first = part * PART_LINES + 1
+    lines = {"number": number, "first": first, "last": first + PART_LINES - 1}
+    return found, await _REJECTED.arun(conn, lines)
+
+
+async def stage(
+    conn: AsyncConn, number: int, part: Part | None, rejections: Sequence[Rejection], counts: Counts, *, again: bool
+) -> bool:
+    """A part, once however often it comes; None where nothing but rejections is kept. `again`: it takes the place of
+    what was here. False: it is too late for rows."""
     async with committing(conn):
         if not await _PROGRESS.arun(conn, {"number": number, **counts._asdict()}):
             return False
-        if rows:
-            with translated(writing=True):
-                async with conn.cursor() as cursor, cursor.copy(_COPY) as copy:
-                    await copy.write(copied(rows))
-            await _MERGE.arun(conn, {"number": number})
+        await _put(conn, number, part, rejections, again=again)
     return True
 
 
 async def finish(conn: AsyncConn, number: int, last_line: int, counts: Counts, received: bytes) -> bool | None:
     """All was received. False: its hash is not the one that was declared. None: too late for rows."""
     async with committing(conn):
-        await _CUT.arun(conn, {"number": number, "last": last_line})
-        return await _FINISH.arun(conn, {"number": number, "received": received, **counts._asdict()})
+        for place, lines in (await known(conn, number)).items():
+            if place * PART_LINES + lines > last_line:
+                await _cut(conn, number, place, last_line)
+        digest = staged.digest(await _DIGESTS.arun(conn, {"number": number}))
+        facts = {"number": number, "received": received, "digest": digest, "accepted": counts.accepted}
+        return await _FINISH.arun(conn, facts)
 
 
-def copied(rows: Iterable[Row]) -> bytes:
-    """In COPY's text format. No field holds a tab, a newline or a backslash: all are made here or of a known form."""
-    return "".join(
-        f"{line}\t\\\\x{print_.hex()}\t{_text(code)}\t{_text(field)}\t{_text(effects)}\t"
-        f"{_NULL if sealed is None else _BYTES + sealed.hex()}\t{_text(case_number)}\n"
-        for line, print_, code, field, effects, sealed, case_number in rows
-    ).encode()
+async def _cut(conn: AsyncConn, number: int, place: int, last_line: int) -> None:
+    """Lines beyond the end of what was received whole stood in another file."""
+    found = await _PART.arun(conn, {"number": number, "part": place})
+    gone = beyond(found, last_line)
+    differing = [Rejection(line, LINE_DIFFERS, None) for line in gone]
+    await _put(conn, number, cut(found, set(gone)), differing, again=True)
 
 
-_NULL: Final = "\\N"
-_BYTES: Final = "\\\\x"
-
-
-def _text(value: str | None) -> str:
-    return _NULL if value is None else value
+async def _put(
+    conn: AsyncConn, number: int, part: Part | None, rejections: Sequence[Rejection], *, again: bool
+) -> None:
+    if rejections:
+        lines, codes, fields = ([*column] for column in zip(*rejections, strict=True))
+        await _REJECT.arun(conn, {"number": number, "lines": lines, "codes": codes, "fields": fields})
+    if part is None:
+        return
+    if again:
+        first = (part.part * PART_LINES + 1) * staged.EFFECTS_A_LINE
+        end = first + PART_LINES * staged.EFFECTS_A_LINE
+        await _TAKE_OUT.arun(conn, {"number": number, "part": part.part, "first": first, "end": end})
+    await _PUT.arun(conn, {"number": number, "digest": part.digest, **part._asdict()})
+    if part.rows:
+        with translated(writing=True):
+            async with conn.cursor() as cursor, cursor.copy(COPY) as copy:
+                await copy.write(copied(number, part.rows))

@@ -1,5 +1,5 @@
 """Rows about imports, and the acts that move them: opening, release, withdrawal. Each is an entry and a row in one
-transaction; the covers themselves come and go in entries of their own (`import_jobs`)."""
+transaction, and with the row's state all that was staged (`import_staging`) is in force, or is no longer."""
 
 from __future__ import annotations
 
@@ -38,25 +38,38 @@ class Import:
     lines: int
     accepted: int
     rejected: int
-    done_line: int
-    done: int
-    back_line: int
-    back: int
+    staged: int
+    digest: bytes | None
+    release_seq: int | None
     created_ms: int
     release_ms: int | None
     alone: bool
     asked_by: Mapping[str, Any] | None
     alone_today: int
+    hosts: int
+    confirmed: int
+    """Hosts that have set the bits of all its rows."""
 
     @property
     def by(self) -> Actor:
         return Actor(self.key_id, self.env, self.org, self.station, self.operator)
 
     @property
+    def settled(self) -> bool:
+        """There is no host to wait for."""
+        return self.state != rules.RECEIVED or self.confirmed >= self.hosts
+
+    @property
     def imported(self) -> Imported:
         """The facts for the domain's rules."""
         asked = None if self.asked_by is None else Actor(**self.asked_by)
-        return Imported(self.by, self.state, self.accepted, self.alone, self.alone_today, asked)
+        everywhere = self.confirmed >= self.hosts
+        return Imported(self.by, self.state, self.accepted, self.alone, self.alone_today, asked, everywhere)
+
+    def flip(self) -> dict[str, Any]:
+        """What an entry says of its rows, so that the chain's hash covers them."""
+        digest = None if self.digest is None else self.digest.hex()
+        return {"number": self.number, "staged": self.staged, "digest": digest}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +84,14 @@ class NewImport:
 
 _SELECT: Final = """
     SELECT i.number, i.id, i.seq, i.env, i.org, i.station, i.operator, i.key_id, i.source, i.dry_run, i.state,
-           i.lines, i.accepted, i.rejected, i.done_line, i.done, i.back_line, i.back, i.created_ms, i.release_ms,
+           i.lines, i.accepted, i.rejected, i.staged, i.digest, i.release_seq, i.created_ms, i.release_ms,
            i.alone, i.asked_by,
            (SELECT coalesce(sum(o.accepted), 0)::bigint FROM imports o
              WHERE o.alone AND o.env = i.env AND o.org = i.org AND o.operator = i.operator
-               AND o.release_ms > extract(epoch FROM clock_timestamp()) * 1000 - 86400000)
+               AND o.release_ms > extract(epoch FROM clock_timestamp()) * 1000 - 86400000),
+           (SELECT count(*) FROM hosts),
+           (SELECT count(*) FROM hosts h JOIN import_staged s USING (inc)
+             WHERE s.import = i.number AND s.digest = i.digest)
       FROM imports i
 """
 GET = Statement(
@@ -91,10 +107,6 @@ _HOLD = Statement(
 _TURN = Statement(
     "SELECT pg_advisory_xact_lock(hashtextextended('lostid.imports.' || %(env)s || '.' || %(org)s, 0))", nothing
 )
-RUNNING = Statement(
-    f"{_SELECT} WHERE i.state IN ('releasing', 'withdrawing') ORDER BY i.number",
-    lambda rows: [Import(*row) for row in rows],
-)
 _INSERT = Statement(
     """
     INSERT INTO imports (id, seq, env, org, station, operator, key_id, source, dry_run, declared, created_ms)
@@ -106,7 +118,7 @@ _INSERT = Statement(
 )
 _RELEASE = Statement(
     """
-    UPDATE imports SET state = 'releasing', released_by = %(by)s, alone = %(alone)s,
+    UPDATE imports SET state = 'released', release_seq = %(seq)s, released_by = %(by)s, alone = %(alone)s,
                        release_ms = floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint
      WHERE number = %(number)s
     """,
@@ -114,13 +126,17 @@ _RELEASE = Statement(
     writes=True,
 )
 _WITHDRAW = Statement(
-    "UPDATE imports SET state = 'withdrawing', withdrawn_by = %(by)s WHERE number = %(number)s", nothing, writes=True
+    """
+    UPDATE imports SET state = 'withdrawn', withdrawal_seq = %(seq)s, withdrawn_by = %(by)s WHERE number = %(number)s
+    """,
+    nothing,
+    writes=True,
 )
 _ASKED = Statement("UPDATE imports SET asked_by = %(by)s WHERE number = %(number)s", nothing, writes=True)
 REJECTIONS = Statement(
     """
-    SELECT line, code, field FROM import_rows
-     WHERE import = %(number)s AND line > %(after)s AND code IS NOT NULL ORDER BY line LIMIT %(limit)s
+    SELECT line, code, field FROM import_rejections
+     WHERE import = %(number)s AND line > %(after)s ORDER BY line LIMIT %(limit)s
     """,
     lambda rows: [(int(line), str(code), field) for line, code, field in rows],
 )
@@ -145,7 +161,7 @@ async def open_(conn: AsyncConn, write: WriteKey, new: NewImport) -> Outcome:
 
 
 async def release(conn: AsyncConn, write: WriteKey, id_: str, actor: Actor) -> Outcome | Denied:
-    """From here on the jobs put its rows in force, chunk by chunk, to the end."""
+    """Its rows are in force from this entry on."""
     async with committing(conn):
         await _TURN.arun(conn, {"env": actor.env, "org": actor.org})
         held = await _held(conn, write, id_, actor)
@@ -155,9 +171,11 @@ async def release(conn: AsyncConn, write: WriteKey, id_: str, actor: Actor) -> O
             alone = rules.may_release(held.imported, actor)
         except Denied as denied:
             return denied
-        await _RELEASE.arun(conn, {"number": held.number, "alone": alone, "by": Jsonb(who(actor))})
-        facts = {**who(actor), "rows": held.accepted, "alone": alone}
-        return await writes.use(conn, write, await entries.append(conn, Draft("import.release", id_, facts)))
+        facts = {**who(actor), "rows": held.accepted, "alone": alone, **held.flip()}
+        appended = await entries.append(conn, Draft(entries.RELEASED, id_, facts))
+        by = Jsonb(who(actor))
+        await _RELEASE.arun(conn, {"number": held.number, "seq": appended.seq, "alone": alone, "by": by})
+        return await writes.use(conn, write, appended)
 
 
 async def withdraw(conn: AsyncConn, write: WriteKey, id_: str, actor: Actor) -> Outcome | Denied:
@@ -170,11 +188,16 @@ async def withdraw(conn: AsyncConn, write: WriteKey, id_: str, actor: Actor) -> 
             at_once = rules.may_withdraw(held.imported, actor)
         except Denied as denied:
             return denied
-        by = Jsonb(who(actor))
-        await (_WITHDRAW if at_once else _ASKED).arun(conn, {"number": held.number, "by": by})
-        kind = "import.withdrawal" if at_once else "import.withdrawal.requested"
-        facts = {**who(actor), "rows": held.accepted}
-        return await writes.use(conn, write, await entries.append(conn, Draft(kind, id_, facts)))
+        facts, by = {**who(actor), "rows": held.accepted}, Jsonb(who(actor))
+        if not at_once:
+            await _ASKED.arun(conn, {"number": held.number, "by": by})
+            asked = await entries.append(conn, Draft("import.withdrawal.requested", id_, facts))
+            return await writes.use(conn, write, asked)
+        if held.release_seq is not None:
+            facts |= held.flip()
+        appended = await entries.append(conn, Draft(entries.WITHDRAWN, id_, facts))
+        await _WITHDRAW.arun(conn, {"number": held.number, "seq": appended.seq, "by": by})
+        return await writes.use(conn, write, appended)
 
 
 async def _held(conn: AsyncConn, write: WriteKey, id_: str, actor: Actor) -> Import | Outcome | Denied:

@@ -1,6 +1,6 @@
 """Every effect in the ledger as a few bytes, in the order of the document keys: what the registry is filled from.
 
-    line    key 16 | seq 8 | ordinal 4 | what
+    line    key 16 | seq 8 | ordinal 8 | what
     what    action 2 | kind 2 (0: no cover) | final 1 | watermark 4 (-1: none) | serial tag 8, where there is one
 
 All big-endian, so that the order of the bytes is that of keys, entries and places within an entry. Reasons and times
@@ -22,7 +22,7 @@ from lostid.ledger.statement import Conn, Statement, nothing
 
 KEY: Final = slice(0, 16)
 SEQ: Final = slice(16, 24)
-WHAT: Final = slice(28, None)
+WHAT: Final = slice(32, None)
 WHAT_BYTES: Final = 9
 """Without a serial tag."""
 _AT_ONCE: Final = 20_000
@@ -33,10 +33,10 @@ _LINES = Statement(
     """
     DECLARE outline NO SCROLL CURSOR FOR
      SELECT line FROM (
-           SELECT doc_key || int8send(seq) || int4send(ordinal)
+           SELECT doc_key || int8send(seq) || int8send(ordinal)
                   || int2send(action) || int2send(coalesce(kind, 0::smallint)) || boolsend(coalesce(final, false))
                   || int4send(coalesce(watermark, -1)) || coalesce(serial_tag, ''::bytea) AS line
-             FROM covers OFFSET 0) lines
+             FROM effects OFFSET 0) lines
       ORDER BY line
     """,
     nothing,

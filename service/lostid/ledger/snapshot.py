@@ -25,7 +25,13 @@ _HOLD = Statement(
     nothing,
 )
 _NO_HURRY = Statement("SET LOCAL statement_timeout = 0", nothing)
-_COUNT_KEYS = Statement("SELECT count(DISTINCT doc_key) FROM covers", lambda rows: int(rows[0][0]))
+_COUNT_KEYS = Statement(
+    """
+    SELECT (SELECT count(DISTINCT doc_key) FROM covers)
+           + (SELECT coalesce(sum(staged), 0)::bigint FROM imports WHERE release_seq IS NOT NULL)
+    """,
+    lambda rows: int(rows[0][0]),
+)
 
 
 @contextmanager
@@ -36,7 +42,7 @@ def snapshot(conn: Conn) -> Iterator[Head]:
 
 
 def count_keys(conn: Conn) -> int:
-    """How many documents any entry ever touched. Reads the whole index, and may take its time."""
+    """How many documents entries touched, rather too many than too few. Reads the whole index, and takes its time."""
     with translated(writing=False), conn.transaction():
         _NO_HURRY.run(conn)
         return _COUNT_KEYS.run(conn)

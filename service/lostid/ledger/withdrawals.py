@@ -88,7 +88,7 @@ _SELECT: Final = """
       FROM withdrawals w LEFT JOIN reports r ON r.id = w.report_id
      CROSS JOIN LATERAL (
            SELECT r.withdrawn_seq IS NOT NULL
-                  OR EXISTS (SELECT FROM covers c
+                  OR EXISTS (SELECT FROM effects c
                               WHERE c.doc_key = ANY (w.doc_keys) AND c.seq > w.seq AND c.action IN (1, 4)) AS newer
            ) ledger
      CROSS JOIN LATERAL (

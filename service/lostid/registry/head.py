@@ -1,7 +1,7 @@
 """What the registry says of itself: how far it is, how it is laid out, whether it is being filled."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, cast
 
 import redis
@@ -11,6 +11,8 @@ from lostid.domain.position import Position
 from lostid.registry.keys import FORMAT, HEAD
 
 HASH_LENGTH: Final = 32
+BRING: Final = b"bring:"
+NONE_BACK: Final = -1
 Seen = tuple[bytes, bytes, bytes]
 _NUMBERS: Final = (b"seq", b"bits", b"count", b"repaired", b"step", b"done", b"total")
 
@@ -28,6 +30,8 @@ class Head:
     done: int  # of the rows to be read from the ledger
     total: int
     seen: Seen  # seq, hash and fill as they stand there: what a wipe compares
+    drop: str = ""  # who is dropping records, and how far he is, "" for nobody
+    bring: Mapping[int, int] = field(default_factory=dict)  # import -> the last part whose records are back
 
     @property
     def phase(self) -> str:
@@ -56,7 +60,15 @@ def parse(said: Mapping[bytes, bytes]) -> Head:
         done=numbers[b"done"],
         total=numbers[b"total"],
         seen=seen,
+        drop=said.get(b"drop", b"").decode("ascii", "replace"),
+        bring=_bring(said),
     )
+
+
+def _bring(said: Mapping[bytes, bytes]) -> dict[int, int]:
+    """A part that cannot be read counts as none: bringing records twice does no harm."""
+    named = {name.removeprefix(BRING): part for name, part in said.items() if name.startswith(BRING)}
+    return {_number(name): _number(part) if part.isdigit() else NONE_BACK for name, part in named.items()}
 
 
 def _number(text: bytes | None) -> int:

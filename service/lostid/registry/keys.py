@@ -5,7 +5,9 @@ from typing import Final
 PREFIX: Final = b"{lostid}"
 HEAD: Final = PREFIX + b"head"
 """Hash. Always: `format`, `bits`, `count`. In service: `seq`, `hash`. Being filled: `fill` (the filler's nonce),
-`step`, `done`, `total`. `repaired` counts records that were found other than the ledger says."""
+`step`, `done`, `total`. `repaired` counts records that were found other than the ledger says. While a relay brings the
+registry over an entry about a whole import: `drop` (its nonce, and how many steps it has taken). Afterwards
+`bring:<number>`: up to which part the records of that import are back; the ledger has the others."""
 CHAIN: Final = PREFIX + b"chain"
 """Hash: seq -> chain hash of the last CHAIN_KEPT entries."""
 DOUBT: Final = PREFIX + b"doubt"

@@ -17,11 +17,14 @@ class Script:
 
 class Name(Enum):
     APPEND = "append"
+    BRING = "bring"
     CONTENTS = "contents"
     DOUBT = "doubt"
+    DROP = "drop"
     FILL = "fill"
     FINGERPRINTS = "fingerprints"
     FINISH = "finish"
+    FLIP = "flip"
     LOOKUP = "lookup"
     REPAIR = "repair"
     SWEEP = "sweep"

@@ -77,6 +77,28 @@ class Writer:
         args: list[Arg] = [at.seq, at.hash, layout.bits, field, value or b""]
         return bool(self.run(Name.REPAIR, [HEAD, layout.name(bucket)], args) == 2)
 
+    def drop(self, at: Position, layout: Layout, nonce: str, step: int, keys: Sequence[bytes]) -> bool:
+        """Take these records out: the next step of one caller, who is to bring the head over a flip. False: begin
+        anew, after a look at the head."""
+        fields = b"".join(map(layout.field, keys))
+        args: list[Arg] = [at.seq, at.hash, layout.bits, nonce, step, fields]
+        return bool(self.run(Name.DROP, [HEAD, *map(layout.bucket, keys)], args) == 1)
+
+    def flip(self, line: Line, layout: Layout, nonce: str, steps: int, number: int) -> bool:
+        """Append an entry about a whole import, all of whose records were dropped in so many steps."""
+        at: list[Arg] = [line.seq - 1, line.prev, line.seq, line.hash, layout.bits, line.seq - CHAIN_KEPT]
+        return bool(self.run(Name.FLIP, [HEAD, CHAIN], [*at, nonce, steps, number]) == 1)
+
+    def bring(
+        self, at: Position, layout: Layout, number: int, part: int | None, records: Mapping[bytes, bytes]
+    ) -> bool:
+        """Put records of an import in, as they are at the head; up to which part they then are all back, None for the
+        end. False: the head is another."""
+        args: list[Arg] = [at.seq, at.hash, layout.bits, number, "" if part is None else part]
+        for key, value in records.items():
+            args += (layout.field(key), value)
+        return bool(self.run(Name.BRING, [HEAD, *map(layout.bucket, records)], args) == 1)
+
     def run(self, name: Name, keys: Iterable[bytes], args: Iterable[Arg]) -> Any:
         """One script, whether the server knows it already or not (it forgets with every restart and failover)."""
         keys, args = list(keys), list(args)

@@ -1,5 +1,9 @@
 """RELAY: how the registry's copy in Redis may move, and what proves that a reader may believe it.
 
+An entry about a whole import (a flip) changes more records than one script may write. The relay first drops every one
+of them, step by step, and then moves the head: a record that is not there is asked of the ledger, so that the registry
+holds at each moment nothing but records that are true at its head. Afterwards they are brought back.
+
 Redis decides nothing. Its head moves by compare-and-append alone; a head that is not on the ledger's chain is wiped
 (head first), refilled under a nonce step by step, and gets its head back last. Any number of relays may do this at
 once.
@@ -22,6 +26,8 @@ class Head:
     position: Position | None
     fill: str = ""
     step: int = 0
+    drop: tuple[str, int] = ("", 0)
+    """The nonce of the relay that is dropping records to bring the head over a flip, and the steps it has taken."""
 
 
 class Move(Enum):
@@ -47,6 +53,22 @@ def appends(head: Head, entry: Link) -> bool:
     return at is not None and at.seq == entry.seq - 1 and at.hash == entry.prev
 
 
+def drops(head: Head, at: Position, nonce: str, step: int) -> bool:
+    """Records may be dropped while the head is where the relay saw it. The first step begins anew, whoever was at it;
+    each further one shows that those before it are there (Redis may have lost some, or become an older self)."""
+    return head.position == at and (step == 0 or head.drop == (nonce, step))
+
+
+def flips(head: Head, entry: Link, nonce: str, steps: int) -> bool:
+    """As for any entry; and all steps of the dropping are there, and nothing was put back since (`repairs`)."""
+    return appends(head, entry) and steps > 0 and head.drop == (nonce, steps)
+
+
+def repairs(head: Head, at: Position) -> bool:
+    """Records may be made what the ledger says at ``at`` only while that is the head. Who is dropping begins anew."""
+    return head.position == at
+
+
 def wipes(head: Head, seen: Head) -> bool:
     """The head is still what the caller decided on: of two relays that decide at once, one acts. It then takes away
     the head and the chain, and with them every proof, and leaves its nonce."""
@@ -57,11 +79,6 @@ def fills(head: Head, nonce: str, step: int) -> bool:
     """The condition of sweeping, of filling and of finishing: the wipe that made room was ours, and the last, and
     every step before this one is there (a failover of Redis may have lost some)."""
     return nonce != "" and head.fill == nonce and head.step == step
-
-
-def repairs(head: Head, at: Position) -> bool:
-    """A single record may be made what the ledger says at ``at`` only while that is the head."""
-    return head.position == at
 
 
 def proves(head: Head, chain: Mapping[int, bytes], reader: Position) -> bool:

@@ -18,6 +18,7 @@ from lostid.replication import swap
 from lostid.replication.host_filter import HostFilter
 from lostid.replication.lease import Lease
 from lostid.replication.rebuilding import Order, Rebuilding
+from lostid.replication.staging import released
 from lostid.replication.swap import Build
 from lostid.replication.wire import Wire
 
@@ -35,6 +36,8 @@ class Carried:
     prev: bytes
     hash: bytes
     keys: Sequence[bytes]
+    rows_elsewhere: bool
+    """It released an import: a filter that was read before may not have its rows."""
 
 
 class Loader:
@@ -110,7 +113,7 @@ class Loader:
     def carry(self, applied: Iterable[Entry]) -> None:
         """Everything applied while a build is under way goes into it too, before it is flipped to."""
         if self._work is not None:
-            self._carried += [Carried(e.seq, e.prev, e.hash, e.keys) for e in applied]
+            self._carried += [Carried(e.seq, e.prev, e.hash, e.keys, released(e) is not None) for e in applied]
 
     def grow(self, now_ns: int) -> None:
         """Order a generation of double capacity when this one is full; flip when it holds all that this one holds."""
@@ -136,6 +139,10 @@ class Loader:
             return
         build, generation = opened
         after = [entry for entry in carried if entry.seq > build.position.seq]
+        if any(entry.rows_elsewhere for entry in after):
+            log.warning("an import was released while filter %d was made; made again", build.gen)
+            self._host.remove(build.gen)
+            return
         generation.add_many(b"".join(key for entry in after for key in entry.keys))
         for entry in after:
             following = swap.carry(build, entry)

@@ -10,11 +10,14 @@ import sys
 import time
 from collections.abc import Callable
 from functools import partial
+from itertools import takewhile
 
 import redis
 
 from lostid.domain.keys import Keyring
+from lostid.domain.staged import Flip
 from lostid.ledger import covers, entries, outline, snapshot
+from lostid.ledger.entries import Entry
 from lostid.ledger.errors import LedgerError
 from lostid.ledger.pool import connect, listen, wait
 from lostid.ledger.statement import Conn, Statement
@@ -26,6 +29,7 @@ from lostid.registry.writer import Writer
 from lostid.replication import copying, records
 from lostid.replication.apply import Reload, accept_batch
 from lostid.replication.copying import Move
+from lostid.replication.relaying_imports import better_filled, bring_back, bring_over
 from lostid.replication.rules import Position
 from lostid.secrets import load_or_make
 from lostid.settings import Settings
@@ -70,7 +74,7 @@ class Relay:
         self._patience = patience
         self._clock = clock
         self._own_fill = ""
-        self._others_fill: tuple[str, int] = ("", 0)
+        self._others = ""
         self._since = clock()
 
     def turn(self) -> bool:
@@ -83,7 +87,11 @@ class Relay:
         if overfull(head.count, head.bits):
             return self._fill(head, head.count)
         self._repair(head)
-        return self._append(head) if step is Move.APPEND else False
+        if step is Move.APPEND:
+            return self._append(head)
+        if head.bring:
+            bring_back(self._conn, self._writer, head, self._tag_key)
+        return bool(head.bring)
 
     def _place(self, at: Position | None) -> tuple[Position, bool]:
         return PLACE.run(self._conn, {"seq": at.seq if at else -1, "hash": at.hash if at else b""})
@@ -94,10 +102,23 @@ class Relay:
         accepted = accept_batch(head.position, entries.read_after(self._conn, head.position.seq, BATCH))
         if isinstance(accepted, Reload):
             return True  # the ledger has changed under us: look again
-        keys = [key for entry in accepted.entries for key in entry.keys]
-        effects = covers.effects_upto(self._conn, keys, accepted.position.seq)
-        taken = self._writer.append(records.lines(accepted.entries, effects, self._tag_key), Layout(head.bits))
+        first = accepted.entries[0]
+        if first.flip is not None:
+            return self._bring_over(head, first, first.flip)
+        ordinary = list(takewhile(lambda entry: entry.flip is None, accepted.entries))
+        keys = [key for entry in ordinary for key in entry.keys]
+        effects = covers.effects_upto(self._conn, keys, ordinary[-1].seq)
+        taken = self._writer.append(records.lines(ordinary, effects, self._tag_key), Layout(head.bits))
         return taken < len(accepted.entries) or len(accepted.entries) == BATCH
+
+    def _bring_over(self, head: Head, entry: Entry, flip: Flip) -> bool:
+        """An entry about a whole import, unless another relay is at it and gets on."""
+        if better_filled(flip, head):
+            return self._fill(head, snapshot.count_keys(self._conn))
+        if head.drop and not self._stalled(head.drop):
+            return False
+        bring_over(self._conn, self._writer, head, entry, flip)
+        return True
 
     def _repair(self, head: Head) -> None:
         """Compare the records that readers could not believe with the ledger."""
@@ -113,14 +134,14 @@ class Relay:
 
     def _fill_when_due(self, head: Head) -> bool:
         """Fill the registry anew, unless another relay is at it and gets on."""
-        if head.fill and head.fill != self._own_fill and not self._stalled(head):
+        if head.fill and head.fill != self._own_fill and not self._stalled(f"{head.fill}:{head.step}"):
             return False
         return self._fill(head, snapshot.count_keys(self._conn))
 
-    def _stalled(self, head: Head) -> bool:
-        """Whether another relay's fill has not moved for a while, on our own clock."""
-        if (head.fill, head.step) != self._others_fill:
-            self._others_fill, self._since = (head.fill, head.step), self._clock()
+    def _stalled(self, work: str) -> bool:
+        """Whether what another relay is at has not moved for a while, on our own clock."""
+        if work != self._others:
+            self._others, self._since = work, self._clock()
         return self._clock() - self._since >= self._patience
 
     def _fill(self, seen: Head, count: int) -> bool:

@@ -22,6 +22,7 @@ from lostid.domain.position import Position
 from lostid.filter.page import PageHeld, PageWriter, boot_id, boottime_ns
 from lostid.filter.page import Phase as Doing
 from lostid.ledger import doc_keys, entries, hosts
+from lostid.ledger.entries import Entry
 from lostid.ledger.errors import LedgerError, LedgerFault
 from lostid.replication import apply, evictor, lease
 from lostid.replication.evictor import Evictor
@@ -29,6 +30,7 @@ from lostid.replication.host_filter import HostFilter
 from lostid.replication.lease import Lease, Phase, Reply
 from lostid.replication.loading import Loader
 from lostid.replication.rules import RENEW_EVERY_NS, TERMS
+from lostid.replication.staging import Staging, released
 from lostid.replication.wire import HasFileno, Wire
 from lostid.secrets import load_or_make
 from lostid.settings import Settings, private_dir
@@ -47,6 +49,7 @@ class Replica:
     def __init__(self, host: HostFilter, wire: Wire, loader: Loader, clock: Callable[[], int] = boottime_ns) -> None:
         self.host, self.wire, self.loader, self.clock = host, wire, loader, clock
         self.lease = lease.restart(clock(), TERMS)
+        self.staging = Staging(host, clock)
         self.evictor = Evictor()
         self.former = host.page.inc  # the row that the replica before us may have left, or we ourselves
         self._retry_s = RETRY_S[0]
@@ -92,6 +95,7 @@ class Replica:
             self._join()
         more |= self._renew()
         if self.lease.phase is not Phase.LOADING:
+            more |= self._stage()
             self.loader.grow(self.clock())
         self._evict()
         self._report()
@@ -186,11 +190,39 @@ class Replica:
             log.error("entry %d does not continue what this host holds: loading anew", self._position.seq + 1)
             self._reload()
             return True
-        if fresh:
-            auth_events = [entry.seq for entry in fresh if entries.is_auth_event(entry.kind)]
-            self.host.apply(fresh, step.position, max(auth_events, default=None))
-            self.loader.carry(fresh)
-        return len(fresh) == BATCH
+        ready = self._with_rows(fresh)
+        if ready:
+            position = Position(ready[-1].seq, ready[-1].hash)
+            auth_events = [entry.seq for entry in ready if entries.is_auth_event(entry.kind)]
+            self.host.apply(ready, position, max(auth_events, default=None))
+            self.loader.carry(ready)
+        return len(ready) == BATCH or len(ready) < len(fresh)
+
+    def _with_rows(self, fresh: Sequence[Entry]) -> Sequence[Entry]:
+        """The entries up to the first that releases an import of which this filter does not have every row. That one
+        waits for its rows: without a lease and without a row in `hosts`, so that no report waits for us."""
+        for place, entry in enumerate(fresh):
+            flip = released(entry)
+            if flip is None:
+                continue
+            with self.wire.call() as conn:
+                if self.staging.complete(conn, flip):
+                    continue
+                if place == 0 and self.lease.phase in (Phase.JOINING, Phase.JOINED):
+                    log.warning("import %d was released before this host had its rows", flip.number)
+                    self.former = self.lease.inc
+                    self._become(lease.loaded(self.lease))
+                    if self.former is not None:
+                        hosts.leave(conn, self.former)
+                        self.former = None
+            return fresh[:place]
+        return fresh
+
+    def _stage(self) -> bool:
+        """Imports that wait for their release. True: there is more."""
+        with self.wire.call() as conn:
+            inc = self.lease.inc if self.lease.phase is Phase.JOINED else None
+            return self.staging.turn(conn, inc)
 
     def _reload(self) -> None:
         self.former = self.lease.inc

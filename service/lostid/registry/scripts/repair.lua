@@ -1,4 +1,5 @@
--- Invariant: one record becomes what the ledger says at (seq, hash), only while that is the head.
+-- Invariant: one record becomes what the ledger says at (seq, hash), only while that is the head. Whoever is dropping
+-- records begins anew.
 -- KEYS: head, bucket. ARGV: seq, hash, bits, field, value ("": no record). Returns 1: was so; 2: was not, is now;
 -- 0: the head is another.
 local at = redis.call('HMGET', KEYS[1], 'seq', 'hash', 'bits')
@@ -13,4 +14,5 @@ else
   if not had then redis.call('HINCRBY', KEYS[1], 'count', 1) end
 end
 redis.call('HINCRBY', KEYS[1], 'repaired', 1)
+redis.call('HDEL', KEYS[1], 'drop')
 return 2
