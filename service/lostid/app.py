@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 from fastapi import FastAPI
 
-from lostid.api import canary, logs, meters, settling
+from lostid.api import canary, import_clearing, logs, meters, settling
 from lostid.api.checks import Checks
 from lostid.api.clock import Clock
 from lostid.api.control import control_plane
@@ -100,6 +100,7 @@ async def running(settings: Settings, stopping: Callable[[], bool] = lambda: Fal
         )  # fmt: skip
         for care in (
             _care(parts, confirm),
+            import_clearing.watch(parts),
             _follow_log(checks.signer),
             _follow_sweep(parts),
             settling.settle_forgotten(reports_pool, meter),

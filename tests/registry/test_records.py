@@ -42,7 +42,7 @@ def test_too_many_serials() -> None:
 
 def line(effect: Effect) -> bytes:
     """As the ledger gives it (ledger/outline.py)."""
-    place = effect.key + pack(">qi", effect.seq, effect.ordinal)
+    place = effect.key + pack(">qq", effect.seq, effect.ordinal)
     if effect.cover is None:
         return place + pack(">hh?i", effect.action, 0, False, -1)
     cover = effect.cover

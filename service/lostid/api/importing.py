@@ -245,6 +245,7 @@ def shown(clock: Clock, found: Import) -> dict[str, Any]:
             "rejected": found.rejected,
             "in_force": found.accepted if found.state == rules.RELEASED else 0,
         },
+        "progress": {"done": found.lines},
     }
     if found.state == rules.RECEIVED:
         told["staged"] = {"hosts": found.hosts, "confirmed": found.confirmed}

@@ -126,8 +126,8 @@ _WITHDRAWALS: dict[str, Schema] = {
 
 _IMPORT_STATE: Schema = {
     "type": "string",
-    "description": "receiving, received, checked (a dry run), releasing, released, withdrawal_awaiting_approval, "
-    "withdrawing, withdrawn. An open list.",
+    "description": "receiving, received, checked (a dry run), released, withdrawal_awaiting_approval, withdrawn. An open "
+    "list.",
 }
 _IMPORTS: dict[str, Schema] = {
     "ImportOpened": obj({"id": TEXT, "state": _IMPORT_STATE, "dry_run": FLAG}),
@@ -141,9 +141,14 @@ _IMPORTS: dict[str, Schema] = {
             "dry_run": FLAG,
             "created_at": INSTANT,
             "counts": obj({"lines": COUNT, "accepted": COUNT, "rejected": COUNT, "in_force": COUNT}),
-            "progress": obj({"done": COUNT}, {"of": COUNT}, "In rows."),
+            "progress": obj({"done": COUNT}, {}, "Lines that were read."),
         },
-        {"released_at": INSTANT},
+        {
+            "released_at": INSTANT,
+            "staged": obj(
+                {"hosts": COUNT, "confirmed": COUNT}, {}, "Hosts that have its rows; a release needs them all."
+            ),
+        },
     ),
     "RejectionList": obj(
         {"rejections": array(obj({"line": COUNT, "code": TEXT}, {"field": TEXT}))}, {"next_cursor": TEXT}

@@ -1,6 +1,7 @@
 """`lostid import`: a file of reports, through the API. `lostid registry rebuild`: Redis, filled from the ledger."""
 
 import hashlib
+import re
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -22,6 +23,8 @@ TRIES = 5
 """So often are the rows sent again after a break; every line counts once."""
 _TYPES = {"ndjson": "application/x-ndjson", "jsonl": "application/x-ndjson"}
 
+_ID = re.compile(r"imp_[0-9a-f]{32}").fullmatch
+
 registry = typer.Typer(help="The registry: the copy in Redis.", no_args_is_help=True)
 
 
@@ -33,22 +36,35 @@ def import_(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Read and count everything, keep nothing.")] = False,
     release: Annotated[bool, typer.Option("--release", help="Put it in force as well: up to 10,000 rows.")] = False,
     rejected: Annotated[Path | None, typer.Option(help="Write the rejected lines (line, code) to this file.")] = None,
+    resume: Annotated[str | None, typer.Option(metavar="imp_...", help="Go on with an import that is open.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Send a CSV or NDJSON file of reports. Nothing is in force before its release. Exit code 1: some were rejected."""
+    """Send a CSV or NDJSON file of reports. Nothing is in force before its release. Exit code 1: some were rejected.
+
+    What breaks off is gone on with by --resume and the same file: every line counts once."""
+    if resume is not None and _ID(resume) is None:
+        raise Failed("id_unknown", "--resume takes the id of an import (imp_...)", Exit.USAGE)
     media = _TYPES.get(file.suffix.lower().lstrip("."), f"text/csv; charset={charset}")
     with _progress() as progress:
-        digest = _sha256(file, progress)
         who = {} if operator is None else {"operator": operator}
-        body = {**who, "source": source or _name(file), "sha256": digest, "dry_run": dry_run}
-        opened = post("/v1/imports", body, uuid.uuid4().hex)
-        told = _send(file, media, opened["id"], progress)
-        lines = list(_rejections(opened["id"])) if told["counts"]["rejected"] else []
+        if resume is None:
+            digest = _sha256(file, progress)
+            body = {**who, "source": source or _name(file), "sha256": digest, "dry_run": dry_run}
+            id_ = post("/v1/imports", body, uuid.uuid4().hex)["id"]
+            note(f"{id_} is open")
+            told = _send(file, media, id_, progress)
+        else:
+            id_ = resume
+            told = get(f"/v1/imports/{id_}")
+            if told["state"] == "receiving":
+                told = _send(file, media, id_, progress)
+        lines = list(_rejections(id_)) if told["counts"]["rejected"] else []
         if rejected is not None:
             rejected.write_text("line,code,field\n" + "".join(f"{n},{code},{field}\n" for n, code, field in lines))
-        if release and not dry_run:
-            post(f"/v1/imports/{opened['id']}/release", dict(who), uuid.uuid4().hex)
-            told = _follow(opened["id"], progress)
+        if release and told["state"] == "received":
+            _everywhere(id_, progress)
+            post(f"/v1/imports/{id_}/release", dict(who), uuid.uuid4().hex)
+            told = get(f"/v1/imports/{id_}")
     if as_json:
         show_json({**told, "rejections": [{"line": n, "code": code} for n, code, _ in lines[:1000]]})
     else:
@@ -141,15 +157,13 @@ def _busy(failed: Failed) -> bool:
     return any(fault.get("code") == "import_not_ready" for fault in failed.more.get("errors", ()))
 
 
-def _follow(id_: str, progress: "Progress") -> dict[str, Any]:
-    """Until its rows are in force."""
-    told = get(f"/v1/imports/{id_}")
-    task = progress.add_task("coming into force (rows)", total=told["counts"]["accepted"])
-    while told["state"] == "releasing":
+def _everywhere(id_: str, progress: "Progress") -> None:
+    """Until every host has its rows: before that nobody can release it."""
+    task = progress.add_task("on its way to the hosts", total=None)
+    while (staged := get(f"/v1/imports/{id_}").get("staged")) and staged["confirmed"] < staged["hosts"]:
+        progress.update(task, total=staged["hosts"], completed=staged["confirmed"])
         time.sleep(POLL_S)
-        told = get(f"/v1/imports/{id_}")
-        progress.update(task, completed=told["progress"]["done"])
-    return told
+    progress.remove_task(task)
 
 
 def _rejections(id_: str) -> Iterator[tuple[int, str, str]]:

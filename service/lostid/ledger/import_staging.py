@@ -176,6 +176,13 @@ async def finish(conn: AsyncConn, number: int, last_line: int, counts: Counts, r
         return await _FINISH.arun(conn, facts)
 
 
+async def take_out(conn: AsyncConn, number: int, part: int) -> None:
+    """A part and its rows. In the caller's transaction; only while its import is not released."""
+    first = (part * PART_LINES + 1) * staged.EFFECTS_A_LINE
+    end = first + PART_LINES * staged.EFFECTS_A_LINE
+    await _TAKE_OUT.arun(conn, {"number": number, "part": part, "first": first, "end": end})
+
+
 async def _cut(conn: AsyncConn, number: int, place: int, last_line: int) -> None:
     """Lines beyond the end of what was received whole stood in another file."""
     found = await _PART.arun(conn, {"number": number, "part": place})
@@ -193,9 +200,7 @@ async def _put(
     if part is None:
         return
     if again:
-        first = (part.part * PART_LINES + 1) * staged.EFFECTS_A_LINE
-        end = first + PART_LINES * staged.EFFECTS_A_LINE
-        await _TAKE_OUT.arun(conn, {"number": number, "part": part.part, "first": first, "end": end})
+        await take_out(conn, number, part.part)
     await _PUT.arun(conn, {"number": number, "digest": part.digest, **part._asdict()})
     if part.rows:
         with translated(writing=True):

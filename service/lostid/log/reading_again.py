@@ -11,7 +11,8 @@ from collections.abc import Iterator, Sequence, Set
 from typing import Final
 
 from lostid.domain.covers import Effect
-from lostid.ledger import bodies
+from lostid.domain.staged import Flip
+from lostid.ledger import bodies, entries
 from lostid.ledger.entries import chain_hash
 from lostid.ledger.errors import LedgerFault
 from lostid.ledger.tree import ApiKeyRow, EntryRow, LeafRow
@@ -79,6 +80,14 @@ def leaf_faults(rows: Sequence[EntryRow], leaves: Sequence[LeafRow]) -> Iterator
         committed = found.salt is None or leaf.commitment == commitment(found.salt, row.hash)
         if not committed or leaf.seq != row.seq or leaf.recorded_ms != row.recorded_ms:
             yield row.seq, "leaf_mismatch"
+
+
+def flip_of(row: EntryRow) -> Flip | None:
+    """The import that an entry puts in force or takes back. None also where the entry cannot be read."""
+    try:
+        return entries.decode((row.seq, row.prev, row.hash, row.recorded_ms, row.body)).flip
+    except (LedgerFault, ValueError, KeyError, TypeError):
+        return None
 
 
 def cover_faults(rows: Sequence[EntryRow], effects: Sequence[Effect]) -> Iterator[tuple[int, str]]:

@@ -22,12 +22,13 @@ from lostid.ledger.errors import LedgerError, translated
 from lostid.ledger.pool import connect
 from lostid.ledger.statement import Conn
 from lostid.ledger.tree import EntryRow
-from lostid.log import merkle
+from lostid.log import import_rows, merkle
 from lostid.log.checkpoint import Checkpoint, sign_checkpoint
 from lostid.log.growth import edge, grow
+from lostid.log.import_rows import ROWS_ALTERED
 from lostid.log.jws import thumbprint
 from lostid.log.leaf import SALT_BYTES, Leaf, commitment
-from lostid.log.reading_again import cover_faults, entry_faults, key_faults, keys_ended, leaf_faults
+from lostid.log.reading_again import cover_faults, entry_faults, flip_of, key_faults, keys_ended, leaf_faults
 from lostid.log.tiles import TileSource
 from lostid.secrets import SigningFile
 from lostid.settings import Settings
@@ -51,6 +52,7 @@ class Sequencer:
         self._swept = 0
         self._keys_seen = -1
         self._ended: set[str] = set()
+        self._swept_imports = import_rows.Sweep()
         self.sign_with(private)
 
     def sign_with(self, private: Ed25519PrivateKey) -> None:
@@ -70,7 +72,7 @@ class Sequencer:
         if upto <= tip.size:
             return False
         rows = self._rows(tip.size, upto)
-        if self._raise_all(self._new_faults(rows, tip.size, upto)):
+        if self._raise_all([*self._new_faults(rows, tip.size, upto), *self._import_faults(rows)]):
             return False
         self._extend(tip, rows, now_ms)
         return upto == tip.size + MOST_LEAVES
@@ -111,6 +113,11 @@ class Sequencer:
         effects = tree.effects_between(self._conn, after, upto)
         return [*entry_faults(rows, after, upto, self._hash_of(after)), *cover_faults(rows, effects)]
 
+    def _import_faults(self, rows: list[EntryRow]) -> list[tuple[int, str]]:
+        """Releases and withdrawals of imports whose rows are not those that the entry names."""
+        flips = [(row.seq, flip) for row in rows if (flip := flip_of(row)) is not None]
+        return [(seq, ROWS_ALTERED) for seq, flip in flips if not import_rows.named(self._conn, flip)]
+
     def _sweep(self, size: int) -> None:
         """Read some older entries and API keys again, after those of the last turn; at the end from the beginning."""
         self._raise_all(self._key_faults())
@@ -120,6 +127,7 @@ class Sequencer:
         upto = min(size, after + SWEPT_AT_ONCE)
         self._raise_all(self._old_faults(after, upto))
         self._swept = upto
+        self._raise_all(self._swept_imports.turn(self._conn))
 
     def _old_faults(self, after: int, upto: int) -> list[tuple[int, str]]:
         rows = self._rows(after, upto)
@@ -138,6 +146,9 @@ class Sequencer:
                     still = merkle.root(TileSource(tree.tiles(self._conn, edge(tip.size))), tip.size) != tip.root
                 except (KeyError, ValueError):
                     still = True
+            elif alarm.what == ROWS_ALTERED:
+                flips = [flip_of(row) for row in self._rows(alarm.seq - 1, alarm.seq)]
+                still = any(flip is None or not import_rows.whole(self._conn, flip) for flip in flips)
             else:
                 still = (alarm.seq, alarm.what) in self._old_faults(alarm.seq - 1, alarm.seq)
                 if alarm.seq > tree.TIP.run(self._conn).size:  # it has no leaf yet
