@@ -126,8 +126,8 @@ _WITHDRAWALS: dict[str, Schema] = {
 
 _IMPORT_STATE: Schema = {
     "type": "string",
-    "description": "receiving, received, checked (a dry run), released, withdrawal_awaiting_approval, withdrawn. An open "
-    "list.",
+    "description": "receiving, received, checked (a dry run), released, withdrawal_awaiting_approval, withdrawn. "
+    "An open list.",
 }
 _IMPORTS: dict[str, Schema] = {
     "ImportOpened": obj({"id": TEXT, "state": _IMPORT_STATE, "dry_run": FLAG}),

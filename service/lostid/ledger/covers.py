@@ -35,7 +35,7 @@ EFFECTS_BETWEEN = Statement(
     f"""
     SELECT {COLUMNS}
       FROM (SELECT FROM entries WHERE seq = %(seq)s AND hash = %(hash)s) proof
-      LEFT JOIN covers c ON c.doc_key BETWEEN %(first)s AND %(last)s AND c.seq <= %(seq)s
+      LEFT JOIN effects c ON c.doc_key BETWEEN %(first)s AND %(last)s AND c.seq <= %(seq)s
     """,
     lambda rows: _grouped(rows) if rows else None,
 )

@@ -7,7 +7,7 @@ HEAD: Final = PREFIX + b"head"
 """Hash. Always: `format`, `bits`, `count`. In service: `seq`, `hash`. Being filled: `fill` (the filler's nonce),
 `step`, `done`, `total`. `repaired` counts records that were found other than the ledger says. While a relay brings the
 registry over an entry about a whole import: `drop` (its nonce, and how many steps it has taken). Afterwards
-`bring:<number>`: up to which part the records of that import are back; the ledger has the others."""
+`bring:<number>`: up to which part the records of that import are back; `away`: of how many imports they are not yet."""
 CHAIN: Final = PREFIX + b"chain"
 """Hash: seq -> chain hash of the last CHAIN_KEPT entries."""
 DOUBT: Final = PREFIX + b"doubt"

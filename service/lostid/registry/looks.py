@@ -35,7 +35,8 @@ class Bucket:
 
 
 def fingerprints(writer: Writer, layout: Layout, first: int, end: int) -> Fingerprints | None:
-    """Of buckets ``first`` to ``end``. None while the registry is empty or being filled."""
+    """Of buckets ``first`` to ``end``. None while the registry is empty, being filled or
+    without the records of an import."""
     names = [layout.name(index) for index in range(first, end)]
     reply = cast(list[bytes], writer.run(Name.FINGERPRINTS, [HEAD, *names], []))
     head = _head(reply)

@@ -89,6 +89,10 @@ class Writer:
         at: list[Arg] = [line.seq - 1, line.prev, line.seq, line.hash, layout.bits, line.seq - CHAIN_KEPT]
         return bool(self.run(Name.FLIP, [HEAD, CHAIN], [*at, nonce, steps, number]) == 1)
 
+    def settle(self) -> None:
+        """No entry about an import waits: whoever was dropping records has died, or will begin anew."""
+        self.client.hdel(HEAD, "drop")
+
     def bring(
         self, at: Position, layout: Layout, number: int, part: int | None, records: Mapping[bytes, bytes]
     ) -> bool:

@@ -89,6 +89,8 @@ class Relay:
         self._repair(head)
         if step is Move.APPEND:
             return self._append(head)
+        if head.drop:
+            self._writer.settle()
         if head.bring:
             bring_back(self._conn, self._writer, head, self._tag_key)
         return bool(head.bring)

@@ -14,10 +14,12 @@ from typing import Final, NoReturn
 
 import redis
 
+from lostid.domain import staged
 from lostid.domain.covers import Effect
 from lostid.domain.packed import TamperedRecord, unpack
 from lostid.domain.position import Position
-from lostid.ledger import covers, entries, sweeps
+from lostid.domain.staged import Flip
+from lostid.ledger import covers, entries, import_reading, sweeps
 from lostid.ledger.statement import Conn
 from lostid.registry import looks
 from lostid.registry.buckets import OVERFULL, Layout
@@ -31,6 +33,8 @@ EVERY_S: Final = 2.0
 """Seconds from the begin of a round to that of the next, at least."""
 FOR_EACH_S: Final = 2.2e-6
 """And for each record. Its share in a fingerprint costs Redis 0.25 microseconds: so a ninth of its time at most."""
+RECKONED: Final = 100_000
+"""Rows of an import that are taken into the books one by one: some seconds of CPU."""
 _BATCH: Final = 64
 _MOST: Final = 200
 _TRIES: Final = 3
@@ -128,6 +132,8 @@ class Sweeper:
             for entry in accepted.entries:
                 for key in entry.keys:
                     self._move(books, key, effects[key], entry.seq)
+                if entry.flip is not None:
+                    self._turn_over(books, entry.flip, entry.seq)
             self._at = accepted.position
         if self._at.seq == upto.seq and self._at.hash != upto.hash:
             self._lose()
@@ -140,6 +146,19 @@ class Sweeper:
         if before != after:
             place = key[:PLACE_BYTES]
             books.move(books.layout.index(key), self._digest.of(place, before), self._digest.of(place, after))
+
+    def _turn_over(self, books: Books, flip: Flip, seq: int) -> None:
+        """An import came into force or went, with all its rows. Of a large one nothing is reckoned: everything is
+        compared record by record once more."""
+        if flip.rows > RECKONED:
+            books.total, self._proved = None, False
+            books.forget()
+            return
+        for rows in import_reading.parts(self._conn, flip):
+            keys = list(dict.fromkeys(staged.keys_of(rows)))
+            effects = covers.effects_upto(self._conn, keys, seq)
+            for key in keys:
+                self._move(books, key, effects[key], seq)
 
     def _lose(self) -> NoReturn:
         self._at = self._books = None

@@ -11,7 +11,7 @@ end
 if grown > 0 then redis.call('HINCRBY', KEYS[1], 'count', grown) end
 redis.call('HDEL', KEYS[1], 'drop')
 if ARGV[5] == '' then
-  redis.call('HDEL', KEYS[1], 'bring:' .. ARGV[4])
+  if redis.call('HDEL', KEYS[1], 'bring:' .. ARGV[4]) == 1 then redis.call('HINCRBY', KEYS[1], 'away', -1) end
 else
   redis.call('HSET', KEYS[1], 'bring:' .. ARGV[4], ARGV[5])
 end

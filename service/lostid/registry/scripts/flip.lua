@@ -8,5 +8,6 @@ if at[4] ~= ARGV[7] .. ':' .. ARGV[8] then return 0 end
 redis.call('HSET', KEYS[2], ARGV[3], ARGV[4])
 redis.call('HDEL', KEYS[2], ARGV[6])
 redis.call('HDEL', KEYS[1], 'drop')
-redis.call('HSET', KEYS[1], 'seq', ARGV[3], 'hash', ARGV[4], 'bring:' .. ARGV[9], '-1')
+if redis.call('HSET', KEYS[1], 'bring:' .. ARGV[9], '-1') == 1 then redis.call('HINCRBY', KEYS[1], 'away', 1) end
+redis.call('HSET', KEYS[1], 'seq', ARGV[3], 'hash', ARGV[4])
 return 1
