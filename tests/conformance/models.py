@@ -108,7 +108,29 @@ class RegistryModel:
         for key, value in records.items():
             self._put(key, value)
         self.chain[line.seq] = line.hash
+        self.head = replace(self.head, position=line.position)
+        return True
+
+    def drop(self, at: Position, nonce: str, step: int, keys: Sequence[bytes]) -> bool:
+        if not copying.drops(self.head, at, nonce, step):
+            return False
+        for key in keys:
+            self.records.pop(key, None)
+        self.head = replace(self.head, drop=(nonce, step + 1))
+        return True
+
+    def flip(self, line: Line, nonce: str, steps: int) -> bool:
+        if not copying.flips(self.head, line, nonce, steps):
+            return False
+        self.chain[line.seq] = line.hash
         self.head = Head(line.position)
+        return True
+
+    def bring(self, at: Position, records: Mapping[bytes, bytes]) -> bool:
+        if not copying.repairs(self.head, at):
+            return False
+        self.records.update(records)
+        self.head = replace(self.head, drop=("", 0))
         return True
 
     def _put(self, key: bytes, value: bytes | None) -> None:
@@ -147,6 +169,7 @@ class RegistryModel:
         if not copying.repairs(self.head, at) or self.records.get(key) == value:
             return False
         self._put(key, value)
+        self.head = replace(self.head, drop=("", 0))
         return True
 
     def lookup(self, reader: Position, keys: Sequence[bytes]) -> list[bytes | None] | None:

@@ -29,6 +29,7 @@ class Relay:
         self.seen = registry_head.EMPTY
         self.filler: Filler | None = None
         self.nonce, self.step = "", 0
+        self.dropping, self.dropped = "", 0
 
 
 class Both:
@@ -39,7 +40,7 @@ class Both:
         self.model = RegistryModel()
         self.relays = [Relay(client), Relay(client)]
         self.saved: tuple[dict[bytes, bytes], RegistryModel] = ({}, RegistryModel())
-        self.taken = 0
+        self.taken = self.flipped = 0
 
     @property
     def relay(self) -> Relay:
@@ -115,6 +116,38 @@ class Both:
         mended = self.relay.writer.repair(position, LAYOUT, key(number), record)
         assert mended is self.model.repair(position, key(number), record)
 
+    async def drop(self) -> None:
+        """The first step of a relay that brings the head over an import, or its next one."""
+        relay, position = self.relay, self.position()
+        if self.choose.random() < 0.4 or not relay.dropped:
+            relay.dropping, relay.dropped = self.choose.randbytes(4).hex(), 0
+        keys = [key(n) for n in self.choose.sample(range(10), 2)]
+        taken = relay.writer.drop(position, LAYOUT, relay.dropping, relay.dropped, keys)
+        assert taken is self.model.drop(position, relay.dropping, relay.dropped, keys)
+        relay.dropped += 1
+
+    async def flip(self) -> None:
+        """At the end of its steps, often; sometimes by a relay that missed one."""
+        relay, position = self.relay, self.position()
+        line = Line(position.seq + 1, position.hash, hash_of(position.seq + 1, self.choose.choice(BRANCHES)))
+        steps = max(0, relay.dropped - (self.choose.random() < 0.1))
+        real = RealLine(line.seq, line.prev, line.hash, {})
+        taken = relay.writer.flip(real, LAYOUT, relay.dropping, steps, 7)
+        assert taken is self.model.flip(line, relay.dropping, steps)
+        self.flipped += taken
+        self.taken += taken
+
+    async def over(self) -> None:
+        """All of it, as it should be: unless another relay, or a repair, comes in between."""
+        for step in (self.drop, self.drop, self.choose.choice((self.repair, self.look, self.drop)), self.flip):
+            await step()
+
+    async def bring(self) -> None:
+        position = self.position()
+        records = self.drawn(position.seq)
+        taken = self.relay.writer.bring(position, LAYOUT, 7, self.choose.choice((0, 1, None)), records)
+        assert taken is self.model.bring(position, records)
+
     async def lookup(self) -> None:
         """Positions of now, of earlier and of other chains."""
         position, keys = self.position(), [key(n) for n in self.choose.sample(range(10), 3)]
@@ -137,11 +170,15 @@ class Both:
 
     async def agree(self) -> None:
         head = self.relays[0].writer.head()
-        assert Head(head.position, head.fill, head.step) == self.model.head
+        nonce, _, steps = head.drop.partition(":")
+        assert Head(head.position, head.fill, head.step, (nonce, int(steps or 0))) == self.model.head
 
 
-OPERATIONS = ("look", "append", "wipe", "sweep", "fill", "finish", "refill", "repair", "lookup", "save", "restore")
-WEIGHTS = (6, 12, 2, 2, 4, 3, 2, 3, 8, 1, 1)
+OPERATIONS = (
+    "look", "append", "wipe", "sweep", "fill", "finish", "refill", "repair", "lookup", "save", "restore", "drop",
+    "flip", "bring", "over",
+)  # fmt: skip
+WEIGHTS = (6, 12, 1, 2, 4, 3, 2, 3, 8, 1, 1, 4, 4, 2, 12)
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -157,3 +194,4 @@ async def test_registry(seed: int, client: redis.Redis, valkey_url: str) -> None
     finally:
         await reader.close()
     assert both.taken > 50
+    assert both.flipped > 3

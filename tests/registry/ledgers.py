@@ -93,7 +93,7 @@ def opened(dsn: str, seed: int = 1) -> Iterator[Ledger]:
 def expected(ledger: Ledger) -> dict[bytes, bytes]:
     """What the registry is to hold: the records that the ledger's effects come to."""
     with snapshot.snapshot(ledger.conn) as head:
-        keys = [key for (key,) in ledger.conn.execute("SELECT DISTINCT doc_key FROM covers")]
+        keys = [key for (key,) in ledger.conn.execute("SELECT DISTINCT doc_key FROM effects")]
         effects = covers.effects_upto(ledger.conn, keys, head.seq)
     folded = {key: records.value_after(key, effects[key], TAG_KEY) for key in keys}
     return {key: value for key, value in folded.items() if value is not None}

@@ -24,13 +24,19 @@ AUTH = 10_000
 @dataclass(frozen=True, slots=True)
 class Entry:
     """A report: from now on every card of ``key`` up to ``upto`` is not to be accepted. Or, from AUTH on, the
-    revocation of an API key: it is not to be admitted."""
+    revocation of an API key: it is not to be admitted. With ``more``: the release of an import, all of whose keys are
+    not to be accepted from now on."""
 
     seq: int
     prev: bytes
     hash: bytes
     key: int
     upto: int
+    more: tuple[int, ...] = ()
+
+    @property
+    def keys(self) -> tuple[int, ...]:
+        return self.key, *self.more
 
     @property
     def position(self) -> Position:
@@ -77,7 +83,8 @@ class State:
             entry: Entry = change[1]
             self.entries.append(entry)
             self.chain[entry.seq] = entry.hash
-            self.folds.setdefault(entry.key, []).append(entry)
+            for key in entry.keys:
+                self.folds.setdefault(key, []).append(entry)
 
     def copy(self) -> "State":
         other = State.__new__(State)

@@ -38,17 +38,37 @@ def append(copy: Copy, rules: Rules, entry: Entry, record: int, reply: Reply) ->
         reply(False)
         return
     copy.records[entry.key] = record
+    _moved(copy, entry)
+    reply(True)
+
+
+def drop(copy: Copy, at: Position, nonce: str, step: int, key: int, reply: Reply) -> None:
+    taken = copying.drops(copy.head, at, nonce, step)
+    if taken:
+        copy.records.pop(key, None)
+        copy.head = replace(copy.head, drop=(nonce, step + 1))
+    reply(taken)
+
+
+def flip(copy: Copy, rules: Rules, entry: Entry, nonce: str, steps: int, reply: Reply) -> None:
+    taken = rules.flips(copy.head, entry, nonce, steps)
+    if taken:
+        _moved(copy, entry)
+    reply(taken)
+
+
+def _moved(copy: Copy, entry: Entry) -> None:
     copy.chain[entry.seq] = entry.hash
     at = copy.head.position
     if at is None or entry.seq > at.seq:
         copy.head = Head(entry.position)
-    reply(True)
 
 
 def repair(copy: Copy, rules: Rules, at: Position, key: int, record: int, reply: Reply) -> None:
     taken = rules.repairs(copy.head, at)
     if taken:
         copy.records[key] = record
+        copy.head = replace(copy.head, drop=("", 0))
     reply(taken)
 
 

@@ -62,7 +62,7 @@ class Relay:
             state = self.host.entries_from()
             on_chain = position is not None and state.chain.get(position.seq) == position.hash
             after = state.after(position.seq, 20) if position is not None else []
-            entries = [(e, state.record(e.key, e.seq)) for e in after]
+            entries = [(e, [state.record(key, e.seq) for key in e.keys]) for e in after]
             reply((on_chain, state.head.position, entries, self.doubt(state, position) if on_chain else None))
 
         return self.world.ask_ledger(actor, self.host, op)
@@ -81,10 +81,29 @@ class Relay:
         step = partial(redis.repair, rules=self.world.rules, at=position, key=key, record=record)
         yield from self.world.ask_redis(actor, self.host, lambda copy, reply: step(copy, reply=reply))
 
-    def append(self, actor: Actor, entries: list[tuple[Entry, int]]) -> Steps:
-        for entry, record in entries:
+    def append(self, actor: Actor, entries: list[tuple[Entry, list[int]]]) -> Steps:
+        for entry, records in entries:
+            if entry.more:
+                yield from self.bring_over(actor, entry, records)
+                return
             yield self.world.step(self.host, "relay.append")
-            step = partial(redis.append, rules=self.world.rules, entry=entry, record=record)
+            step = partial(redis.append, rules=self.world.rules, entry=entry, record=records[0])
+            done = yield from self.world.ask_redis(actor, self.host, lambda copy, reply: step(copy, reply=reply))  # noqa: B023  waited for
+            if done is not True:
+                return
+
+    def bring_over(self, actor: Actor, entry: Entry, records: list[int]) -> Steps:
+        """The release of an import: every record that it changes goes, the head moves, the records come back."""
+        nonce, before = self.world.engine.rng.randbytes(4).hex(), Position(entry.seq - 1, entry.prev)
+        steps: list[Callable[..., None]] = [
+            partial(redis.drop, at=before, nonce=nonce, step=number, key=key) for number, key in enumerate(entry.keys)
+        ]
+        rules = self.world.rules
+        steps += [partial(redis.flip, rules=rules, entry=entry, nonce=nonce, steps=len(steps))]
+        back = zip(entry.keys, records, strict=True)
+        steps += [partial(redis.repair, rules=rules, at=entry.position, key=key, record=record) for key, record in back]
+        for step in steps:
+            yield self.world.step(self.host, "relay.append")
             done = yield from self.world.ask_redis(actor, self.host, lambda copy, reply: step(copy, reply=reply))  # noqa: B023  waited for
             if done is not True:
                 return

@@ -113,7 +113,7 @@ class Replica:
         for entry in step.entries:
             yield self.world.step(self.host, "apply.bits")
             if entry.key < AUTH:
-                bits.add(entry.key)
+                bits.update(entry.keys)
             else:
                 self.page.auth = entry.seq
         yield self.world.step(self.host, "apply.position")
@@ -147,7 +147,7 @@ class Replica:
     def snapshot(self, actor: Actor, takes: int) -> Steps:
         def op(server: object, reply: SendReply) -> None:
             state = self.host.entries_from()
-            reply((state.head.position, {e.key for e in state.entries}))
+            reply((state.head.position, {key for e in state.entries for key in e.keys}))
 
         read = yield from self.world.ask_ledger(actor, self.host, op)
         if read is LOST:
@@ -163,7 +163,7 @@ class Replica:
         bits = self.host.maps[build.gen]
         for entry in entries:
             yield self.world.step(self.host, "carry")
-            bits.add(entry.key)
+            bits.update(entry.keys)
             carried = swap.carry(build, entry)
             if carried is None:
                 return None

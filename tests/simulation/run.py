@@ -78,7 +78,8 @@ class Play:
         """The police's client: it asks again, with the same idempotency key, until it holds the receipt."""
         idem, report = planned
         world = self.world
-        world.attempted[report.key] = max(world.attempted.get(report.key, 0), report.upto)
+        for key in (report.key, *report.more):
+            world.attempted[key] = max(world.attempted.get(key, 0), report.upto)
 
         def steps(actor: Actor) -> Steps:
             host = world.hosts[report.host]
@@ -86,7 +87,7 @@ class Play:
                 write = None
                 if host.up:
                     process = host.processes[f"w{int(world.random() * world.schedule.workers)}"]
-                    write = Write(world, host, process, idem, report.key, report.upto)
+                    write = Write(world, host, process, idem, report)
                 for wait in (5, 45, 250, 700, 1_400):
                     yield wait * MS
                     if write is None or write.over:
@@ -114,7 +115,8 @@ class Play:
                 self.engine.at(self.engine.now + 30_000 + int(random() * 300_000), self.notify, host)
             if self.bursts:
                 delay = int(random() * 3 * MS)
-                self.sent_after(delay, host.index, int(random() * workers), entry.key, entry.upto)
+                for key in entry.keys:
+                    self.sent_after(delay, host.index, int(random() * workers), key, entry.upto)
 
     def notify(self, host: Host) -> None:
         if host.up:

@@ -24,6 +24,7 @@ class Rules:
     registry_says: Callable[..., checking.Exact] = checking.registry_says
     appends: Callable[..., bool] = copying.appends
     repairs: Callable[..., bool] = copying.repairs
+    flips: Callable[..., bool] = copying.flips
     keys_current: Callable[..., bool] = checking.keys_current
     keys_by_position: bool = True
     may_show: Callable[..., bool] = swap.may_show
@@ -69,6 +70,7 @@ class Sabotage(Enum):
     SAME_BODY = "the same body, hence the same hash, at the next attempt"
     REPLAY_UNPROVEN = "a stored answer replayed without a commit"
     REPAIR_WITHOUT_COMPARE = "a record mended without comparing the head"
+    FLIP_UNPROVEN = "the head brought over an import although a record has come back"
     KEYS_BY_HEAD = "API keys taken to be as new as the head of the server they were read from"
     KEYS_WITHOUT_GEN = "API keys compared by seq alone"
     SHOWN_LESS = "a page that shows less while leases are carried"
@@ -107,6 +109,10 @@ def _repairs_any(head: copying.Head, at: Position) -> bool:
     return head.position is not None
 
 
+def _flips_at_head(head: copying.Head, entry: Any, nonce: str, steps: int) -> bool:
+    return copying.appends(head, entry)
+
+
 def _keys_by_seq(held: checking.KeysAsOf | None, gen: int, auth_seq: int) -> bool:
     return held is not None and held.seq >= auth_seq
 
@@ -140,6 +146,7 @@ _HOW: dict[Sabotage, dict[str, Any]] = {
     Sabotage.SAME_BODY: {"bodies_differ": False},
     Sabotage.REPLAY_UNPROVEN: {"replay_commits": False},
     Sabotage.REPAIR_WITHOUT_COMPARE: {"repairs": _repairs_any},
+    Sabotage.FLIP_UNPROVEN: {"flips": _flips_at_head},
     Sabotage.KEYS_BY_HEAD: {"keys_by_position": False},
     Sabotage.KEYS_WITHOUT_GEN: {"keys_current": _keys_by_seq},
     Sabotage.SHOWN_LESS: {"may_show": _shows_anyway},

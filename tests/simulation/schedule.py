@@ -1,7 +1,7 @@
 """A schedule is data: who is there, what is reported when, and what goes wrong. From a seed, or written by hand."""
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tests.simulation.ledger import AUTH
@@ -13,13 +13,15 @@ SECOND = 1_000 * MS
 @dataclass(frozen=True, slots=True)
 class Report:
     """At ``at`` somebody reports, through ``host``, all cards of ``key`` up to ``upto`` as lost, or revokes the API key
-    that ``key`` stands for. ``idem``: the idempotency key, one of its own if not said."""
+    that ``key`` stands for. ``more``: it is the release of an import, which reports these keys as well. ``idem``: the
+    idempotency key, one of its own if not said."""
 
     at: int
     host: int
     key: int
     upto: int
     idem: str = ""
+    more: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,3 +234,15 @@ def random_schedule(seed: int) -> Schedule:
         reports=tuple(reports),
         faults=tuple(sorted(draw.faults, key=lambda fault: fault.at)),
     )
+
+
+def with_imports(schedule: Schedule) -> Schedule:
+    """The same, but every third report is the release of an import, of some keys that others report too."""
+    rng = random.Random(schedule.seed ^ 0x1339)
+    reports = []
+    for place, report in enumerate(schedule.reports):
+        more = tuple(key for key in rng.sample(range(2 * KEYS), 4) if key != report.key)
+        upto = report.upto + 50 * (place + 1)  # above whatever was reported of any of them before
+        released = place % 3 == 0 and report.key < AUTH
+        reports.append(replace(report, more=more, upto=upto) if released else report)
+    return replace(schedule, reports=tuple(reports))

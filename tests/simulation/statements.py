@@ -10,6 +10,7 @@ from lostid.replication.fence import Found, WriteRow
 from lostid.replication.rules import Position
 from tests.simulation.ledger import AUTH, Entry, Reply, Server, State
 from tests.simulation.sabotage import Rules
+from tests.simulation.schedule import Report
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +21,7 @@ class Recorded:
     position: Position | None
 
 
-def report(server: Server, rules: Rules, idem: str, key: int, upto: int, reply: Reply) -> None:
+def report(server: Server, rules: Rules, idem: str, report: Report, reply: Reply) -> None:
     """Insert writes(idem), or find it; then the entry at the head. The insert waits for a twin under way, which
     holds the head's lock to its end: one lock stands for both."""
 
@@ -35,7 +36,8 @@ def report(server: Server, rules: Rules, idem: str, key: int, upto: int, reply: 
             return
         head = state.head
         body = f"{idem} {server.engine.rng.getrandbits(63)}" if rules.bodies_differ else idem
-        entry = Entry(head.seq + 1, head.hash, rules.chain_hash(head.hash, head.seq + 1, body), key, upto)
+        hash_ = rules.chain_hash(head.hash, head.seq + 1, body)
+        entry = Entry(head.seq + 1, head.hash, hash_, report.key, report.upto, report.more)
         answer = b"receipt" if rules.answer_with_entry else None
         changes = (("entry", entry), ("write", idem, WriteRow(b"", entry.position, answer)))
         server.commit(changes, "head", reply, Recorded(Found.NEW, entry.position))

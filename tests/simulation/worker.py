@@ -7,7 +7,7 @@ from lostid.replication.rules import TERMS, Position
 from tests.simulation import redis, statements
 from tests.simulation.engine import LOST, Actor, Process, Steps
 from tests.simulation.ledger import AUTH
-from tests.simulation.schedule import MS
+from tests.simulation.schedule import MS, Report
 from tests.simulation.statements import Recorded
 from tests.simulation.world import NEAR, Host, Page, World
 
@@ -107,8 +107,8 @@ class Check:
 class Write:
     """One attempt at a report, from a client's request to the receipt or to nothing."""
 
-    def __init__(self, world: World, host: Host, process: Process, idem: str, key: int, upto: int) -> None:
-        self.world, self.host, self.idem, self.key, self.upto = world, host, idem, key, upto
+    def __init__(self, world: World, host: Host, process: Process, idem: str, report: Report) -> None:
+        self.world, self.host, self.idem, self.report = world, host, idem, report
         self.receipt = False
         self.over = False
         Actor(world.engine, process, self.steps, world.engine.now + 100_000)
@@ -120,7 +120,7 @@ class Write:
     def attempt(self, actor: Actor) -> Steps:
         world, host, rules = self.world, self.host, self.world.rules
         recorded: Recorded = yield from world.ask_ledger(
-            actor, host, lambda s, r: statements.report(s, rules, self.idem, self.key, self.upto, r), 1_500 * MS
+            actor, host, lambda s, r: statements.report(s, rules, self.idem, self.report, r), 1_500 * MS
         )
         if recorded is LOST or recorded.position is None:
             return
@@ -154,4 +154,4 @@ class Write:
     def send(self, recorded: Recorded) -> None:
         assert recorded.position is not None
         self.receipt = True
-        self.world.receipt(recorded.position, self.key, self.upto)
+        self.world.receipt(recorded.position, (self.report.key, *self.report.more), self.report.upto)

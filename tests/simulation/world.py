@@ -132,14 +132,15 @@ class World:
 
     # the promises
 
-    def receipt(self, position: Position, key: int, upto: int) -> None:
+    def receipt(self, position: Position, keys: tuple[int, ...], upto: int) -> None:
         """The receipt leaves now."""
-        self.trace.append((self.engine.now, "receipt", position.seq, key, upto))
+        self.trace.append((self.engine.now, "receipt", position.seq, keys[0], upto))
         self.counts["receipts"] += 1
         self.receipted.append(position)
-        if upto > self.receipts.get(key, (0, 0))[0]:
-            self.receipts[key] = (upto, self.engine.now)
-        self.on_receipt(key, upto)
+        for key in keys:
+            if upto > self.receipts.get(key, (0, 0))[0]:
+                self.receipts[key] = (upto, self.engine.now)
+            self.on_receipt(key, upto)
 
     def answered(self, host: Host, key: int, card: int, owed: int, near: bool, status: str) -> None:
         """``owed``: the highest card of the key that had a receipt when the check was sent."""
