@@ -160,6 +160,22 @@ _position_before_lease = _script(
     _ask(2_400, key=0, card=4),
 )
 
+# An import is released on documents 6 and 0. The relay has dropped both records and is about to move the head, when an
+# older Redis takes its place, with the record of 0 as it was. Nothing is brought back for a while.
+_flip_unproven = _script(
+    (450, "redis_save"),
+    (490, "hold", 0, "relay.append", 100 * MS),
+    Report(500 * MS, 0, 6, 60, more=(0,)),
+    (550, "hold", 0, "relay.append", 100 * MS),
+    (650, "hold", 0, "relay.append", 100 * MS),
+    (750, "redis_restore"),
+    (780, "hold", 0, "relay.append", 800 * MS),
+    _ask(1_000, key=0, card=50, host=0),
+    _ask(1_200, key=0, card=50, host=0),
+    hosts=1,
+    bursts=False,
+)
+
 FOUND: dict[Sabotage, int | Schedule] = {
     Sabotage.ANSWER_BEFORE_FENCE: 0,
     Sabotage.ANSWER_WITH_ENTRY: 134,
@@ -181,6 +197,7 @@ FOUND: dict[Sabotage, int | Schedule] = {
     Sabotage.REPLAY_UNPROVEN: _replay_unproven,
     Sabotage.SAME_BODY: _same_body,
     Sabotage.REPAIR_WITHOUT_COMPARE: 16,
+    Sabotage.FLIP_UNPROVEN: _flip_unproven,
     Sabotage.KEYS_BY_HEAD: _keys_by_head,
     Sabotage.KEYS_WITHOUT_GEN: _keys_without_gen,
     Sabotage.SHOWN_LESS: _shown_less,

@@ -8,7 +8,7 @@ from collections import Counter
 import pytest
 
 from tests.simulation.run import run
-from tests.simulation.schedule import MS, SECOND, Report, Schedule, random_schedule
+from tests.simulation.schedule import MS, SECOND, Report, Schedule, random_schedule, with_imports
 
 SCHEDULES = int(os.environ.get("LOSTID_SCHEDULES", "2000"))
 SLICES = 8
@@ -30,6 +30,17 @@ def test_promises(slice_: int) -> None:
     assert counts["near"] > 30 * len(seeds)
     assert counts["clear"] > 10 * len(seeds)
     assert counts["receipts"] > 5 * len(seeds)
+
+
+@pytest.mark.timeout(60 + SCHEDULES)
+def test_imports() -> None:
+    """The same where every third report is the release of an import, on documents that others report as well."""
+    counts: Counter[str] = Counter()
+    for seed in range(SCHEDULES // 20):
+        outcome = run(with_imports(random_schedule(seed)))
+        assert not outcome.violations, seed
+        counts.update(outcome.counts)
+    assert counts["near"] > 30 * (SCHEDULES // 20)
 
 
 def test_calm() -> None:
