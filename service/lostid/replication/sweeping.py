@@ -154,8 +154,10 @@ class Sweeper:
             books.total, self._proved = None, False
             books.forget()
             return
+        moved: set[bytes] = set()
         for rows in import_reading.parts(self._conn, flip):
-            keys = list(dict.fromkeys(staged.keys_of(rows)))
+            keys = [key for key in dict.fromkeys(staged.keys_of(rows)) if key not in moved]
+            moved.update(keys)
             effects = covers.effects_upto(self._conn, keys, seq)
             for key in keys:
                 self._move(books, key, effects[key], seq)
