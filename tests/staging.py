@@ -53,9 +53,7 @@ def release(conn: Conn, flip: Flip) -> Appended:
 
 
 def withdraw(conn: Conn, flip: Flip) -> Appended:
-    return _flipped(
-        conn, flip, WITHDRAWN, "UPDATE imports SET state = 'withdrawn', withdrawal_seq = %s WHERE number = %s"
-    )
+    return _flipped(conn, flip, WITHDRAWN, "SET state = 'withdrawn', withdrawal_seq = %s")
 
 
 def alter(conn: Conn, flip: Flip) -> None:

@@ -25,8 +25,8 @@ HERE = str(Path(__file__).parents[2])  # for those that import `tests`
 _COVER = Cover(CoverKind.THROUGH, 12_000, None, final=False, open_ended=False, reason="lost", effective_at_ms=1)
 
 
-def until(true: Callable[[], bool], seconds: float = 10.0) -> None:
-    """Ten seconds are a failure, not a measurement."""
+def until(true: Callable[[], bool], seconds: float = 60.0) -> None:
+    """A minute is a failure, not a measurement."""
     give_up = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < give_up

@@ -41,13 +41,15 @@ class Imported:
 
 def may_release(imported: Imported, actor: Actor) -> bool:
     """Whether its importer does it alone, which is counted. Raises Denied."""
-    if imported.state != RECEIVED or not imported.everywhere:
+    if imported.state != RECEIVED:
         raise Denied("import_not_ready")
-    if _another(imported.by, actor):
-        return False
-    if not imported.by.same_person(actor) or imported.alone_today + imported.rows > ALONE:
+    another = _another(imported.by, actor)
+    alone = imported.by.same_person(actor) and imported.alone_today + imported.rows <= ALONE
+    if not another and not alone:
         raise Denied(_why_not(imported.by, actor))
-    return True
+    if not imported.everywhere:
+        raise Denied("import_not_ready")
+    return not another
 
 
 def may_withdraw(imported: Imported, actor: Actor) -> bool:
