@@ -98,7 +98,7 @@ def import_status(session: Session, import_id: str) -> Flow[Import]:
 def release_import(
     session: Session, import_id: str, *, operator: str, idempotency_key: str | None = None
 ) -> Flow[Import]:
-    """Put an import in force, row after row (`import_status` says how far it is). Above 10,000 rows by somebody else.
+    """Put an import in force, all of its rows at once. Above 10,000 rows by somebody else.
 
     Raises:
         Refused: same person, or not ready.

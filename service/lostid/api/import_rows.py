@@ -44,7 +44,6 @@ class Stager:
         self._today = clock.today(now_ms)
         self._rules: dict[str, Any] = {"zone": clock.zone, "today": self._today, "now_ms": now_ms}
         self._print = blake2b(digest_size=PRINT_BYTES, key=keyring.fingerprint_key, person=b"lostid.importrow")
-        self._seal = keyring.sealer()
         self._nonces, self._nonce_at = b"", 0
         self._decided: dict[tuple[Any, ...], _Decided] = {}
 
@@ -154,7 +153,7 @@ class Stager:
             self._nonces, at = os.urandom(_NONCES), 0
         self._nonce_at = at + _NONCE_BYTES
         nonce = self._nonces[at : at + _NONCE_BYTES]
-        return key, key + nonce + self._seal(nonce, token, key)
+        return key, key + self._keyring.seal(key, token, nonce)
 
 
 class _Decided:

@@ -28,11 +28,11 @@ from lostid.domain.position import Position
 from lostid.domain.roles import MIRROR
 from lostid.filter.page import Unproven, boottime_ns
 from lostid.filter.view import LEASE_UNTIL
-from lostid.ledger import doc_keys
+from lostid.ledger import doc_keys, tokens
 from lostid.ledger.apikeys import ApiKey
 from lostid.log import receipts
 from lostid.mirror.shelf import HEADER_BYTES, Facts
-from lostid.mirror.tail import NotOnChain, Stretch, keyed
+from lostid.mirror.tail import NotOnChain, Stretch, TooMuch, keyed
 
 MOST_WAIT_S: Final = 25
 NONCE: Final = "^[A-Za-z0-9_-]{16,64}$"
@@ -106,7 +106,8 @@ async def changes(request: Request, key: Mirror) -> Response:
 
 
 def _placed(stretch: Stretch | None, at: Position) -> dict[str, Any]:
-    """`origin`: the hash of entry `since`; null where the chain does not reach it, so the mirror is on another."""
+    """`origin`: the hash of entry `since`. Null where the chain does not reach it, so the mirror is on another, or where
+    an import came into force that is too large for an answer: in both cases a new snapshot helps."""
     if stretch is None:
         return {"origin": None, "seq": at.seq, "hash": at.hash.hex(), "more": False}
     return {
@@ -122,6 +123,8 @@ async def _stretch(parts: Parts, since: int, at: Position) -> Stretch | None:
         return None
     try:
         return await parts.tail.after(since, at)
+    except TooMuch:
+        return None
     except NotOnChain:
         raise Problem("freshness_unproven") from None
 
@@ -159,7 +162,10 @@ async def _current(parts: Parts, key: ApiKey) -> Facts | None:
     if facts is None or now_ms() - facts.as_of_ms > _SNAPSHOT_MS or not 0 <= at.seq - facts.seq <= _SNAPSHOT_LAG:
         return None
     place = {"seq": facts.seq, "hash": bytes.fromhex(facts.hash)}
-    return facts if await parts.reads_pool.read(lambda conn: doc_keys.HAS.arun(conn, place)) else None
+    if not await parts.reads_pool.read(lambda conn: doc_keys.HAS.arun(conn, place)):
+        return None
+    between = {"after": facts.seq, "upto": at.seq, "most": tokens.MOST_STAGED}
+    return None if await parts.reads_pool.read(lambda conn: tokens.RELEASED_BETWEEN.arun(conn, between)) else facts
 
 
 def _described(parts: Parts, facts: Facts) -> dict[str, Any]:

@@ -10,7 +10,6 @@ each with a mirror key of its own: neither the pepper nor another mirror's key f
 has a personalisation of its own (RFC 7693 section 2.5), so that no output serves for another purpose.
 """
 
-from collections.abc import Callable
 from functools import partial
 from hashlib import blake2b
 from typing import Final
@@ -119,10 +118,6 @@ class Keyring:
     def seal(self, key: bytes, token: bytes, nonce: bytes) -> bytes:
         """The token as the ledger keeps it, bound to its document key. The nonce is 12 random bytes, used once."""
         return nonce + self._cipher.encrypt(nonce, token, key)
-
-    def sealer(self) -> Callable[[bytes, bytes, bytes], bytes]:
-        """For many tokens: (nonce, token, document key) -> what `seal` puts after the nonce."""
-        return AESGCM(self._sealing).encrypt
 
     def unseal(self, key: bytes, sealed: bytes) -> bytes:
         """Raises cryptography's InvalidTag for anything that was not sealed for this document key."""

@@ -32,7 +32,32 @@ _CHUNK = Statement(
 )
 _LAST_BLOCK: Final = 2**32 - 2
 
-COUNT = Statement("SELECT count(*) FROM sealed_tokens", lambda rows: int(rows[0][0]))
+COUNT = Statement(
+    """
+    SELECT (SELECT count(*) FROM sealed_tokens)
+           + (SELECT coalesce(sum(staged), 0)::bigint FROM imports WHERE release_seq IS NOT NULL)
+    """,
+    lambda rows: int(rows[0][0]),
+)
+
+# Those of imports in force. Of one that was withdrawn nothing is in force, and what others reported is in the table.
+_PART = Statement(
+    """
+    SELECT p.import, p.part, p.sealed FROM import_parts p JOIN imports i ON i.number = p.import
+     WHERE i.release_seq IS NOT NULL AND i.withdrawal_seq IS NULL AND (p.import, p.part) > (%(number)s, %(part)s)
+     ORDER BY p.import, p.part LIMIT 1
+    """,
+    lambda rows: rows[0] if rows else None,
+)
+
+RELEASED_BETWEEN = Statement(
+    """
+    SELECT EXISTS (SELECT FROM imports WHERE release_seq > %(after)s AND release_seq <= %(upto)s AND staged > %(most)s)
+    """,
+    lambda rows: bool(rows[0][0]),
+)
+MOST_STAGED: Final = 20_000
+"""Rows of an import that can be told to a mirror with its entry. After a larger one it takes a new snapshot."""
 
 # A document whose token is missing would be clear in every mirror, in silence.
 WITHOUT_TOKEN = Statement(
@@ -58,10 +83,14 @@ _AFTER = Statement(
                        FROM (SELECT DISTINCT decode(x.key, 'hex') AS doc_key
                                FROM jsonb_to_recordset(convert_from(e.body, 'UTF8')::jsonb -> 'effects') AS x (key text)
                             ) k LEFT JOIN sealed_tokens t USING (doc_key)), ''::bytea)
+           || coalesce((SELECT string_agg(p.sealed, ''::bytea ORDER BY p.part)
+                          FROM imports i JOIN import_parts p ON p.import = i.number
+                         WHERE i.release_seq = e.seq AND i.staged <= %(most)s), ''::bytea),
+           EXISTS (SELECT FROM imports i WHERE i.release_seq = e.seq AND i.staged > %(most)s)
       FROM entries e
      WHERE e.seq > %(after)s AND e.seq <= %(upto)s ORDER BY e.seq LIMIT %(limit)s
     """,
-    lambda rows: [SealedEntry(row[0], bytes(row[1]), bytes(row[2]), bytes(row[3])) for row in rows],
+    lambda rows: [SealedEntry(row[0], bytes(row[1]), bytes(row[2]), bytes(row[3]), row[4]) for row in rows],
 )
 
 
@@ -76,6 +105,8 @@ class SealedEntry:
     prev: bytes
     hash: bytes
     pairs: bytes
+    too_much: bool = False
+    """It released an import of more than `MOST_STAGED` rows, which are not here."""
 
 
 def chunks(conn: Conn) -> Iterator[bytes]:
@@ -84,6 +115,10 @@ def chunks(conn: Conn) -> Iterator[bytes]:
     for first in range(0, max(blocks, 1), _BLOCKS):
         end = first + _BLOCKS
         yield _CHUNK.run(conn, {"first": first, "end": _LAST_BLOCK if end >= blocks else end})
+    number, part = 0, -1
+    while (found := _PART.run(conn, {"number": number, "part": part})) is not None:
+        number, part, sealed = found
+        yield sealed
 
 
 def without_record(conn: Conn) -> set[bytes]:
@@ -100,4 +135,6 @@ def without_record(conn: Conn) -> set[bytes]:
 async def after(conn: AsyncConn, seq: int, upto: int, limit: int) -> Sequence[SealedEntry]:
     """The entries after `seq`, not beyond `upto`. Whether they continue the caller's chain is for the caller to see."""
     missing = bytes(PAIR - KEY_BYTES)
-    return await _AFTER.arun(conn, {"after": seq, "upto": upto, "limit": limit, "missing": missing})
+    return await _AFTER.arun(
+        conn, {"after": seq, "upto": upto, "limit": limit, "missing": missing, "most": MOST_STAGED}
+    )

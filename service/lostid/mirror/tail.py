@@ -36,6 +36,10 @@ class NotOnChain(Exception):
     """The server that was read does not continue what is known here. Ask again: it may be behind, or we."""
 
 
+class TooMuch(Exception):
+    """A whole import came into force meanwhile: more documents than an answer holds. A new snapshot has them."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Line:
     prev: bytes
@@ -64,7 +68,7 @@ class Tail:
         self._reading = asyncio.Lock()
 
     async def after(self, since: int, upto: Position) -> Stretch:
-        """Raises NotOnChain, LedgerError."""
+        """Raises NotOnChain, TooMuch, LedgerError."""
         try:
             return await self._stretch(since, upto)
         except NotOnChain:
@@ -91,6 +95,10 @@ class Tail:
         async with self._reading:
             if after + 1 not in self._lines:
                 for entry in await self._read(after, upto, _READ_AT_ONCE):
+                    if entry.too_much:
+                        if entry.seq == after + 1:
+                            raise TooMuch
+                        break
                     self._lines[entry.seq] = _Line(entry.prev, entry.hash, await self._unsealed(entry))
             line = self._lines.get(after + 1)
             while len(self._lines) > _KEPT:
