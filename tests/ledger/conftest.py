@@ -27,7 +27,8 @@ FORGET_EVERYTHING = """
     SET session_replication_role = replica;
     DELETE FROM head; DELETE FROM entries; DELETE FROM covers; DELETE FROM reports; DELETE FROM sealed_tokens;
     DELETE FROM writes; DELETE FROM hosts; DELETE FROM api_keys; DELETE FROM lookups; DELETE FROM journal;
-    DELETE FROM withdrawals; DELETE FROM report_lines; DELETE FROM attempts;
+    DELETE FROM withdrawals; DELETE FROM report_lines; DELETE FROM attempts; DELETE FROM imports;
+    DELETE FROM import_parts; DELETE FROM import_covers; DELETE FROM import_staged; DELETE FROM import_rejections;
     UPDATE meta SET key_checks = NULL;
 """
 

@@ -106,8 +106,8 @@ async def changes(request: Request, key: Mirror) -> Response:
 
 
 def _placed(stretch: Stretch | None, at: Position) -> dict[str, Any]:
-    """`origin`: the hash of entry `since`. Null where the chain does not reach it, so the mirror is on another, or where
-    an import came into force that is too large for an answer: in both cases a new snapshot helps."""
+    """`origin`: the hash of entry `since`. Null where the chain does not reach it, so the mirror is on another, or
+    where an import came into force that is too large for an answer: in both cases a new snapshot helps."""
     if stretch is None:
         return {"origin": None, "seq": at.seq, "hash": at.hash.hex(), "more": False}
     return {
