@@ -25,9 +25,9 @@ def rows(keys: Iterable[bytes], cover: Cover, first_line: int = 2) -> bytes:
     return b"".join(staged.packed(effect, first_line + place, 0) for place, effect in enumerate(effects))
 
 
-def stage(conn: Conn, parts: Sequence[bytes], source: str = "test") -> Flip:
-    """An import that is received and waits for its release."""
-    made = [Part(place, 10, 1, b"", content, b"", "") for place, content in enumerate(parts)]
+def stage(conn: Conn, parts: Sequence[bytes], sealed: bytes = b"") -> Flip:
+    """An import that is received and waits for its release. `sealed`: in each of its parts."""
+    made = [Part(place, 10, 1, b"", content, sealed, "") for place, content in enumerate(parts)]
     digest, count = staged.digest(part.digest for part in made), sum(map(len, parts)) // staged.ROW_BYTES
     with conn.transaction():
         (number,) = conn.execute(
@@ -36,7 +36,7 @@ def stage(conn: Conn, parts: Sequence[bytes], source: str = "test") -> Flip:
                                  accepted, staged, digest)
             VALUES (%s, 0, 'live', 'o', 's', 'p', 'k', %s, false, 'received', 0, %s, %s, %s) RETURNING number
             """,
-            [f"imp_{next(_ids)}", source, count, count, digest],
+            [f"imp_{next(_ids)}", "test", count, count, digest],
         ).fetchone() or (0,)
         for part in made:
             conn.execute(

@@ -11,7 +11,7 @@ from lostid.domain.covers import Action, Cover, CoverKind, Effect
 from lostid.domain.reasons import REASONS
 from lostid.domain.record import fold
 from lostid.domain.staged import REASON_CODES
-from lostid.ledger import covers, doc_keys, entries, snapshot
+from lostid.ledger import covers, doc_keys, entries, snapshot, tokens
 from lostid.ledger.import_clearing import clear
 from lostid.ledger.import_reading import parts
 from lostid.ledger.pool import LedgerPool
@@ -69,6 +69,27 @@ def test_filter_source(conn: Conn) -> None:
     with snapshot.snapshot(conn):
         joined = b"".join(chunk for _, chunk in doc_keys.chunks(conn))
     assert {joined[at : at + 16] for at in range(0, len(joined), 16)} >= set(keys)
+
+
+async def test_tokens(conn: Conn, pool: LedgerPool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Mirrors: the tokens of an import in force are in snapshots, and come with its entry unless they are too many."""
+    sealed = secrets.token_bytes(tokens.PAIR)
+    flip = stage(conn, [rows([doc_key("mirrored")], covering(1))], sealed)
+    with snapshot.snapshot(conn):
+        assert sealed not in b"".join(tokens.chunks(conn))
+    seq = release(conn, flip).seq
+    with snapshot.snapshot(conn):
+        assert sealed in b"".join(tokens.chunks(conn))
+    (told,) = await pool.read(lambda conn: tokens.after(conn, seq - 1, seq, 10))
+    assert (told.pairs, told.too_much) == (sealed, False)
+    monkeypatch.setattr(tokens, "MOST_STAGED", 0)
+    (told,) = await pool.read(lambda conn: tokens.after(conn, seq - 1, seq, 10))
+    assert (told.pairs, told.too_much) == (b"", True)
+    between = {"after": seq - 1, "upto": seq, "most": 0}
+    assert await pool.read(lambda conn: tokens.RELEASED_BETWEEN.arun(conn, between))
+    withdraw(conn, flip)
+    with snapshot.snapshot(conn):
+        assert sealed not in b"".join(tokens.chunks(conn))
 
 
 def test_altered(conn: Conn) -> None:

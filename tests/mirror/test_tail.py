@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -10,7 +11,7 @@ from lostid.domain.position import Position
 from lostid.ledger.errors import LedgerFault
 from lostid.ledger.tokens import PAIR, SealedEntry
 from lostid.mirror import tail
-from lostid.mirror.tail import NotOnChain, Tail, keyed
+from lostid.mirror.tail import NotOnChain, Tail, TooMuch, keyed
 from tests.mirror.making import KEYRING, positions_of
 
 CANARIES = canary_tokens(KEYRING)
@@ -63,6 +64,18 @@ async def test_a_stretch() -> None:
     assert chain.reads == 2  # of 64 entries each
     nothing = await followed.after(100, chain.at(100))
     assert (nothing.tokens, nothing.origin) == (b"", chain.at(100).hash)
+
+
+async def test_whole_import() -> None:
+    """What does not fit into an answer is said to be too much: never left out."""
+    chain = Chain(10)
+    chain.entries[4] = replace(chain.entries[4], too_much=True)
+    followed = Tail(KEYRING, CANARIES, chain.read)
+    for since in (0, 4):
+        with pytest.raises(TooMuch):
+            await followed.after(since, chain.at(10))
+    assert (await followed.after(0, chain.at(4))).tokens == tokens_between(1, 4)
+    assert (await followed.after(5, chain.at(10))).tokens == tokens_between(6, 10)
 
 
 async def test_parts(monkeypatch: pytest.MonkeyPatch) -> None:
