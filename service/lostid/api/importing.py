@@ -38,7 +38,7 @@ ACCEPTED: Final = 202
 NOT_READY: Final = "import_not_ready"
 # So many rows are read without a pause: about a millisecond, in which this worker's checks wait.
 AT_ONCE: Final = 64
-PATIENCE_S: Final = 5.0
+PATIENCE_S: Final = 10.0
 POLL_S: Final = 0.05
 LONG: Final = "10min"
 """A statement over all rows of an import takes its time."""
