@@ -196,3 +196,30 @@ def fields() -> list[str]:
     for token in ('["cn.resident-id"]', "1", "null"):
         found.append(f'"type":{token},{number},"valid_from":"2015-03-01"')
     return found
+
+
+PERMIT = '"type":"cn.hk-macau-permit","number":"H99000001","issue_no":1'
+SERIAL = "1100990000017"
+LICENCE = f'"type":"cn.driving-licence","number":"{NUMBER}","card_serial":"{SERIAL}"'
+
+
+def counts() -> list[str]:
+    """The first issue of the permit, in every way that is no whole number in JSON."""
+    tokens = ["1.0", "1e0", "10e-1", "+1", "01", "0x1", "1_0", '"1"', '"１"', "true", "[1]", '{"n":1}', "null", "1.5"]
+    tokens += ["-1", "1" + "0" * 400, "9" * 5_000, "1e400", "NaN", "１", ""]
+    return [PERMIT.replace('"issue_no":1', f'"issue_no":{token}') for token in tokens]
+
+
+def serials() -> list[str]:
+    """The serial of the licence in other digits, with what is not seen, and as something else than a string."""
+    texts = [SERIAL.replace("9", chr(ord(zero) + 9)) for zero in _zeros()]
+    texts += [f"{SERIAL}{c}" for c in "\u200b\u200d\ufeff\u2060\u00a0\u3000\0\n\t"]
+    texts += [f"{c}{SERIAL}" for c in "\u202e\u2066+'"] + [f"0{SERIAL}", SERIAL[:12], ""]
+    tokens = [json.dumps(text) for text in texts] + [
+        SERIAL,
+        f"{SERIAL}.0",
+        "1.100990000017e12",
+        f'["{SERIAL}"]',
+        "true",
+    ]
+    return [LICENCE.replace(f'"{SERIAL}"', token) for token in tokens]

@@ -32,9 +32,13 @@ def client(target: Target) -> Iterator[httpx.Client]:
 
 @pytest.fixture(scope="module", autouse=True)
 def reported(client: httpx.Client) -> None:
-    document = json.loads(f"{{{MEMBERS}}}")
-    report = {"document": document, "reason": "lost", "operator": OFFICER, "case_number": "N-1"}
-    assert client.post("/v1/reports", json=report, headers={"Idempotency-Key": uuid.uuid4().hex}).status_code == 201
+    for members in (MEMBERS, numbers.PERMIT, numbers.LICENCE):
+        document = json.loads(f"{{{members}}}")
+        report = {"document": document, "reason": "lost", "operator": OFFICER, "case_number": "N-1"}
+        if document["type"] == "cn.driving-licence":
+            report["effective_at"] = "2026-11-01"
+        response = client.post("/v1/reports", json=report, headers={"Idempotency-Key": uuid.uuid4().hex})
+        assert response.status_code == 201, response.text
 
 
 def _check(members: str) -> str:
@@ -145,6 +149,18 @@ def test_fields(client: httpx.Client) -> None:
     for members in numbers.fields():
         for way, status in _told(client, members):
             assert status in (None, *TOLD), (way, members)
+
+
+def test_instances(client: httpx.Client) -> None:
+    """So are a permit's count and a licence's serial, by which one card is told from the next."""
+    for good in (numbers.PERMIT, numbers.LICENCE):
+        assert {status for _, status in _told(client, good)} == {"reported"}
+    for members in numbers.counts() + numbers.serials():
+        for chunked in (False, True):
+            single = _sent(client, "/v1/checks", _check(members).encode(), chunked=chunked)
+            assert single.is_client_error, (members, single.text)
+        batch = _sent(client, "/v1/checks/batch", _batch(MEMBERS, members).encode(), chunked=False)
+        assert _last(batch) is None, (members, batch.text)
 
 
 def test_encodings(client: httpx.Client) -> None:
