@@ -12,10 +12,13 @@ from tests.importing import Importer, numbers, rows_of
 QUICK_S = 10
 CONFIG = """
 [checks]
+# 503 is designed, as a problem: a busy machine has not proved its freshness, or not made its first snapshot. That of an
+# error which nobody foresaw is found in the log.
+not_a_server_error.expected-statuses = ["2xx", "4xx", "503"]
 # A schema cannot say that a check digit must be right, a birth date exist and a cursor have been given out here: 422
-# (contract, Documents). 405 and 503 stay failures, and so do 400, 413 and 415.
-positive_data_acceptance.expected-statuses = ["2xx", "401", "403", "404", "409", "422", "429"]
-negative_data_rejection.expected-statuses = ["400", "401", "403", "404", "405", "409", "413", "415", "422", "431"]
+# (contract, Documents). 400, 405, 413 and 415 stay failures.
+positive_data_acceptance.expected-statuses = ["2xx", "401", "403", "404", "409", "422", "429", "503"]
+negative_data_rejection.expected-statuses = ["4xx", "503"]
 
 [[operations]]
 include-path = "/v1/checks/batch"
@@ -24,8 +27,9 @@ checks.negative_data_rejection.enabled = false
 
 [[operations]]
 include-path = "/v1/operators/{name}/rewind"
-# A preview needs no Idempotency-Key, a request does: which it is stands in the body.
-checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "401", "403", "404", "409", "422", "429"]
+# A preview needs no Idempotency-Key and looks at none, a request does: which it is stands in the body.
+checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "401", "403", "404", "409", "422", "429", "503"]
+checks.negative_data_rejection.enabled = false
 """
 
 
