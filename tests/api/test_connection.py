@@ -3,16 +3,26 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 import uvicorn
 from uvicorn.server import ServerState
 
 from lostid.api import deadlines, fast_lane, lining_up
+from lostid.api.checks import Checks
+from lostid.api.clock import Clock
+from lostid.api.ids import Ids
 from lostid.api.lane import Lane, Receive, Scope, Send
+from lostid.api.meters import Meters
 from lostid.api.problems import Answer
 from lostid.api.steps import Head
+from lostid.domain.keys import Keyring
+from lostid.guard.auth import KeyCache
+from lostid.guard.rates import Rates
+from lostid.ledger.journal import JournalWriter
 
 GET = b"GET /livez HTTP/1.1\r\nHost: lostid\r\n\r\n"
 READ_AT_ONCE = 256 * 1024  # by the loop
@@ -26,10 +36,12 @@ async def _slow(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 @asynccontextmanager
-async def _listening(lane: Lane | None = None) -> AsyncIterator[tuple[int, list[fast_lane.FastLane]]]:
+async def _listening(
+    lane: Lane | None = None, limit: int = 1_000
+) -> AsyncIterator[tuple[int, list[fast_lane.FastLane]]]:
     """(port, connections)."""
     lane = lane or Lane(_slow)
-    protocol = lining_up.protocol_for(lane, limit=1_000)
+    protocol = lining_up.protocol_for(lane, limit)
     config = uvicorn.Config(lane, ws="none", log_level="critical", access_log=False, lifespan="off")
     state, made = ServerState(), list[fast_lane.FastLane]()
 
@@ -126,3 +138,33 @@ async def test_our_own_fault(capsys: pytest.CaptureFixture[str]) -> None:
         writer.close()
     assert lane.told == ["freshness_unproven"]
     assert "ZeroDivisionError" in capsys.readouterr().err
+
+
+async def test_one_connection_too_many(tmp_path: Path) -> None:
+    """It is told so once it asks, and closed; those that were there before do not notice."""
+    lane = Lane(_slow)
+    lane.checks = _checks(tmp_path)
+    async with _listening(lane, limit=2) as (port, made):
+        pairs = []
+        for place in range(3):
+            pairs.append(await asyncio.open_connection("127.0.0.1", port))
+            await _until(lambda place=place: len(made) == place + 1)  # type: ignore[misc]  # bound at once
+        for reader, writer in reversed(pairs):
+            writer.write(GET)
+            answer = await reader.readuntil(b"\r\n\r\n")
+            assert answer.startswith(b"HTTP/1.1 503 " if writer is pairs[2][1] else b"HTTP/1.1 200 ")
+            if writer is pairs[2][1]:
+                assert b"retry-after: 1" in answer
+                assert b"overloaded" in await reader.read()
+            writer.close()
+
+
+def _checks(run_dir: Path) -> Checks:
+    """Enough to refuse with."""
+
+    async def never(*_: object) -> Any:
+        raise AssertionError
+
+    keyring = Keyring(b"o" * 32, b"p" * 32, b"s" * 32)
+    keys, clock = KeyCache(never, lambda: None, sandbox=True), Clock(ZoneInfo("Asia/Shanghai"))
+    return Checks(keyring, keys, Rates(run_dir), JournalWriter(""), never, clock, Ids(), Meters(run_dir))
