@@ -34,6 +34,19 @@ async def test_confirm_unproved(pool: LedgerPool) -> None:
     assert await pool.read(covers.confirm, [A], at.seq + 1, at.hash) is None
 
 
+async def test_row_from_the_future(pool: LedgerPool, conn: Conn) -> None:
+    """A row that somebody wrote by hand under a number that no entry has yet takes nothing back: reading the entries
+    again would not come upon it."""
+    at = await pool.write(entries.append, report("1", A))
+    conn.execute(
+        "INSERT INTO covers (doc_key, seq, ordinal, action, report_id) VALUES (%s, %s, 0, 3, 'rpt_1')",
+        (A, at.seq + 1_000_000),
+    )
+    records = await pool.read(covers.confirm, [A], at.seq, at.hash)
+    assert records is not None
+    assert records[A].covers == (("rpt_1", through(12_000)),)
+
+
 async def test_as_of(pool: LedgerPool, conn: Conn) -> None:
     """Effects up to an entry leave out what came later; keys that nothing touched are absent."""
     first = await pool.write(entries.append, report("1", A))

@@ -15,12 +15,13 @@ COLUMNS: Final = """
 """
 
 # No row: this server does not have (seq, hash). One row of nulls: it has, and holds nothing on these keys.
-# One statement, one snapshot: the effects are those of a ledger that contains the entry.
+# One statement, one snapshot: the effects are those of a ledger that contains the entry. None from beyond its head:
+# what stands there was written by hand.
 CONFIRM = Statement(
     f"""
     SELECT {COLUMNS}
-      FROM (SELECT FROM entries WHERE seq = %(seq)s AND hash = %(hash)s) proof
-      LEFT JOIN effects c ON c.doc_key = ANY (%(keys)s)
+      FROM (SELECT h.seq FROM entries e, head h WHERE e.seq = %(seq)s AND e.hash = %(hash)s) proof
+      LEFT JOIN effects c ON c.doc_key = ANY (%(keys)s) AND c.seq <= proof.seq
     """,
     lambda rows: _grouped(rows) if rows else None,
 )
