@@ -36,6 +36,12 @@ settings.load_profile("lostid")
 NewDatabase = Callable[..., str]
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--fuzz-minutes", type=float, default=0, help="let each fuzzer go on for so long (needs --timeout)"
+    )
+
+
 @dataclass(frozen=True)
 class Engines:
     postgres: postgres.Postgres

@@ -11,12 +11,6 @@ from tests.serving import Server
 OFFICER = "officer-117"
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption(
-        "--fuzz-minutes", type=float, default=0, help="let each fuzzer go on for so long (default: a short fixed run)"
-    )
-
-
 @dataclass(frozen=True)
 class Target:
     server: Server
