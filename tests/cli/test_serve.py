@@ -7,8 +7,9 @@ import shlex
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psycopg
@@ -97,7 +98,7 @@ def test_over_its_life(serving: Server) -> None:
     secrets, or without one, it refuses to start; with its own it starts again."""
     assert serving.stop() == 0
     made = told(serving.cli("keys", "create", "--org", "inn", "--role", "checker", "--json"))
-    assert told(serving.cli("keys", "list", "--json"))["keys"][0]["id"] == made["id"]
+    assert made["id"] in [key["id"] for key in told(serving.cli("keys", "list", "--json"))["keys"]]
 
     held = {name: (serving.settings.secrets_path / name).read_text() for name in NAMES}
     pepper = serving.settings.secrets_path / "pepper"
@@ -119,6 +120,17 @@ def test_over_its_life(serving: Server) -> None:
     assert {name: (serving.settings.secrets_path / name).read_text() for name in NAMES} == held
 
 
+def pasted(line: str, env: Mapping[str, str], cwd: Path) -> dict[str, Any]:
+    """What a printed line says. Pasted again while there is no answer: a busy machine may miss a renewal."""
+    done = subprocess.run(["sh", "-c", line], env=env, cwd=cwd, capture_output=True, text=True)
+    for _ in range(20):
+        if done.returncode != 3:
+            break
+        done = subprocess.run(["sh", "-c", line], env=env, cwd=cwd, capture_output=True, text=True)
+    answer: dict[str, Any] = json.loads(done.stdout)
+    return answer
+
+
 def test_demo(tmp_path: Path) -> None:
     """The lines that `lostid demo` prints work when they are pasted, and nothing of it stays."""
     argv = [sys.executable, "-m", "lostid", "demo", "--port", "0", "--workers", "1", "--reports", "20"]
@@ -126,17 +138,17 @@ def test_demo(tmp_path: Path) -> None:
     with subprocess.Popen(argv, env=env, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as demo:
         assert demo.stdout is not None
         lines: list[str] = []
-        while not lines or not lines[-1].startswith("^C"):
-            lines.append(demo.stdout.readline())
-            assert lines[-1], "it ended"
-        checks = [line.strip() for line in lines if line.startswith("printf")]
-        said = [
-            subprocess.run(["sh", "-c", f"{line} --json"], env=env, cwd=tmp_path, capture_output=True, text=True).stdout
-            for line in checks
-        ]
-        assert [json.loads(answer)["status"] for answer in said] == ["reported", "clear", "indeterminate"]
-        curls = [shlex.split(line.removesuffix("; echo\n")) for line in lines if line.startswith("curl")]
-        assert [curl[2].rpartition("/v1/")[2] for curl in curls] == ["checks", "reports", "checks"]
-        demo.send_signal(signal.SIGINT)
-        assert demo.wait(20) == 0
+        try:
+            while not lines or not lines[-1].startswith("^C"):
+                lines.append(demo.stdout.readline())
+                assert lines[-1], "it ended"
+            checks = [f"{line.strip()} --json" for line in lines if line.startswith("printf")]
+            said = [pasted(line, env, tmp_path)["status"] for line in checks]
+            assert said == ["reported", "clear", "indeterminate"]
+            curls = [shlex.split(line.removesuffix("; echo\n")) for line in lines if line.startswith("curl")]
+            assert [curl[2].rpartition("/v1/")[2] for curl in curls] == ["checks", "reports", "checks"]
+        finally:
+            demo.send_signal(signal.SIGINT)
+            code = demo.wait(20)
+        assert code == 0
     assert list(tmp_path.iterdir()) == []
