@@ -170,7 +170,7 @@ _WITHOUT = {
     "fence passes equals": ("hosts", "FENCE", "seq < %(seq)s", "seq <= %(seq)s"),
     "answer without entry": ("writes", "ANSWER", " AND e.hash = %(hash)s", ""),
     "answer overwritten": ("writes", "ANSWER", "coalesce(answer, %(answer)s)", "%(answer)s::bytea"),
-    "confirm without hash": ("covers", "CONFIRM", " AND hash = %(hash)s", ""),
+    "confirm without hash": ("covers", "CONFIRM", " AND e.hash = %(hash)s", ""),
 }
 
 

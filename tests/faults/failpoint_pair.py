@@ -98,9 +98,10 @@ def send(host: Host, reporter: str, report: Report) -> Heard:
 
 
 def send_until_answered(host: Host, reporter: str, report: Report) -> Heard:
-    """A caller who does not give up: 503 and a broken line mean that it has to ask again."""
+    """A caller who does not give up: 503 and a broken line mean that it has to ask again, and so does 409 while the
+    ledger is still at what a dead worker has sent it."""
     until = time.monotonic() + 60
-    while (heard := send(host, reporter, report)).status in (0, 503):
+    while (heard := send(host, reporter, report)).status in (0, 409, 503):
         assert time.monotonic() < until, heard
         time.sleep(0.05)
     return heard

@@ -23,13 +23,13 @@ negative_data_rejection.expected-statuses = ["4xx", "503"]
 [[operations]]
 include-path = "/v1/checks/batch"
 # A refused number or instance refuses its item alone, in a 200 (contract, Checking).
-checks.negative_data_rejection.enabled = false
+checks.negative_data_rejection.expected-statuses = ["2xx", "4xx", "503"]
 
 [[operations]]
 include-path = "/v1/operators/{name}/rewind"
 # A preview needs no Idempotency-Key and looks at none, a request does: which it is stands in the body.
 checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "401", "403", "404", "409", "422", "429", "503"]
-checks.negative_data_rejection.enabled = false
+checks.negative_data_rejection.expected-statuses = ["2xx", "4xx", "503"]
 """
 
 

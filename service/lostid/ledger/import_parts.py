@@ -90,7 +90,7 @@ def beyond(part: Part, last: int) -> list[int]:
 def copied(number: int, rows: bytes) -> bytes:
     """The rows for COPY, in the order of their keys: pages of the index are then touched once and not at random."""
     table = np.frombuffer(rows, np.uint8).reshape(-1, ROW_BYTES)
-    order = np.argsort(table[:, :8].copy().view(">u8").ravel(), kind="stable")
+    order = np.argsort(np.ascontiguousarray(table[:, :8]).view(">u8").ravel(), kind="stable")
     table = table[order]
     columns = (
         _constant((4).to_bytes(2)),

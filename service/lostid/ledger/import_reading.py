@@ -86,7 +86,7 @@ class Reading:
     def digest(self) -> bytes:
         return staged.digest(self._parts)
 
-    def check(self, flip: Flip) -> None:
+    def prove(self, flip: Flip) -> None:
         """At the end: raises LedgerFault where these are not the rows that the entry put in force."""
         if self.digest != flip.digest:
             raise LedgerFault(f"the rows of import {self.number} are not those that its entry names: they were altered")
@@ -101,7 +101,7 @@ def parts(conn: Conn, flip: Flip) -> Iterator[bytes]:
     reading = Reading(flip.number)
     while (rows := reading.next(conn)) is not None:
         yield rows
-    reading.check(flip)
+    reading.prove(flip)
 
 
 def all_parts(conn: Conn) -> Iterator[bytes]:
