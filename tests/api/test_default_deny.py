@@ -53,7 +53,7 @@ def test_routes() -> None:
     """The open ones and those open to this machine are these, and every other one names its role."""
     assert set(ROUTES) >= OPEN | LOOPBACK
     for method, path in set(ROUTES) - OPEN:
-        may_be_none = [{}] if (method, path) in LOOPBACK else []
+        may_be_none: list[object] = [{}] if (method, path) in LOOPBACK else []
         assert DESCRIBED["paths"][path][method]["security"] == [{"key": []}, *may_be_none]
 
 
