@@ -57,13 +57,14 @@ class Importer:
             connection.close()
 
     def break_off(self, id_: str, rows: bytes) -> None:
-        """Send these rows of a file that is longer, and go away without a word."""
+        """Send these rows of a file that is longer, and go away without a word once some of them are taken."""
         connection = http.client.HTTPConnection("127.0.0.1", self.server.port, timeout=60)
         connection.putrequest("PUT", f"/v1/imports/{id_}/rows")
         for name, value in {"Authorization": f"Bearer {self.key}", "Content-Type": CSV}.items():
             connection.putheader(name, value)
         connection.putheader("Content-Length", str(2 * len(rows)))
         connection.endheaders(rows)
+        wait_for(lambda: self.shown(id_)["counts"]["accepted"] > 0, 60, "staged")
         connection.close()
 
     def act(self, id_: str, what: str) -> tuple[int, str]:
