@@ -21,7 +21,7 @@ from tests.faults.hotels import BATCH, REFUSALS, Hotels
 from tests.faults.police import Police
 from tests.faults.scene import Scene
 
-REPORTERS: Final = 5
+REPORTERS: Final = 8
 HEALED_S: Final = 90.0
 _VERIFY_AT_ONCE: Final = 12
 _STORM_AT_ONCE: Final = 5
