@@ -87,7 +87,7 @@ class Findings:
             f"{self.late:,} answers came too late and were discarded",
             f"unexpected       {len(self.unexpected)}",
             *(f"  {line}" for line in self.unexpected[:_SHOWN]),
-            "every promise was kept" if self.kept else "A PROMISE WAS BROKEN",
+            "every promise was kept" if self.kept else "A PROMISE WAS BROKEN" if self.checked else "nothing was seen",
         ]
         return "\n".join(told)
 

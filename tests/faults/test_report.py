@@ -65,6 +65,7 @@ def test_broken() -> None:
 
 def test_nothing_seen_is_nothing_kept() -> None:
     assert not Findings().kept
+    assert Findings().lines().endswith("nothing was seen")
 
 
 def test_sum() -> None:
