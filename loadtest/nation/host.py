@@ -96,7 +96,7 @@ class Host:
         subprocess.run(command, env=self.environment, check=True, stdout=subprocess.DEVNULL)
         self.until_filled()
 
-    def until_idle(self, share: float = 0.4, seconds: float = 120.0) -> None:
+    def until_idle(self, share: float = 0.4, seconds: float = 60.0) -> None:
         """What follows a start (tiles of the log, the first sweep) is done, or has taken its time. Rounds never end."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:

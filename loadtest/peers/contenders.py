@@ -22,6 +22,8 @@ from peers.measure import Ask, asking, family
 
 SERVER_CORE, DRIVER_CORE = 0, 1
 _QUESTIONS = 2_000
+_DOCUMENTS_AT_ONCE = 400
+"""On all connections together: of more than it does in 60 ms a worker refuses a part (docs/decisions/0016)."""
 _KEY = "lid_live_none"
 
 
@@ -83,7 +85,9 @@ def lostid(batch: int = 1) -> Iterator[Contender]:
     try:
         pids = family(_listener(target.port))
         requests = singles(target.checker_key) if batch == 1 else batches(target.checker_key, batch)
-        yield Contender(pids, asking(target.port, requests, batch, pids))
+        ask = asking(target.port, requests, batch, pids)
+        most = max(2, _DOCUMENTS_AT_ONCE // batch)
+        yield Contender(pids, lambda connections, seconds: ask(min(connections, most), seconds))
     finally:
         running.__exit__(None, None, None)
 

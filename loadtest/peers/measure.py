@@ -49,7 +49,8 @@ class Usage:
 
 
 def asking(port: int, requests: Sequence[bytes], documents: int, pids: Sequence[int]) -> Ask:
-    """For a server that speaks HTTP; each request holds ``documents`` documents. Rate and CPU are per document."""
+    """For a server that speaks HTTP; each request holds ``documents`` documents. Rate and CPU are per document that was
+    answered."""
     return partial(_measure, port, requests, documents, pids)
 
 
@@ -60,11 +61,11 @@ def _measure(
     with Usage(pids) as usage:
         latencies, failed = uvloop.run(_ask(port, requests, connections, seconds))
     elapsed = time.monotonic() - began
-    asked = max(1, len(latencies) * documents)
+    answered = max(1, (len(latencies) - failed) * documents)
     ordered = sorted(latencies)
     return Figures(
-        rate=asked / elapsed,
-        cpu_us=usage.seconds / asked * 1e6,
+        rate=answered / elapsed,
+        cpu_us=usage.seconds / answered * 1e6,
         p50_us=_percentile(ordered, 0.5),
         p99_us=_percentile(ordered, 0.99),
         failed=failed,
