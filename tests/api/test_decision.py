@@ -300,6 +300,15 @@ async def test_reasons_from_the_ledger(host: Host) -> None:
         assert (await host.check())[1]["code"] == "freshness_unproven"
 
 
+async def test_no_reasons_for_checkers(host: Host) -> None:
+    """Who is not told reasons is not told them either where the ledger, which has them, stood in for Redis."""
+    host.report()
+    host.exact.record = ALL
+    for answer in ((await host.check())[1], (await host.check(as_batch(1), batch=True))[1]["results"][0]):
+        assert answer["status"] == "reported"
+        assert not {"reason", "effective_at"} & answer.keys()
+
+
 async def test_crowd(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     """More than so many that wait for an exact record are told to come back; whom the filter clears is answered."""
     monkeypatch.setattr(hot, "MOST_WAITING", 2)
@@ -336,5 +345,6 @@ def test_serials_are_tagged(tmp_path: Path) -> None:
     instance = Instance(serial="3100000000001")
     tag = host.keyring.serial_tag(key, "3100000000001")
     only = Record((("rpt_1", Cover(CoverKind.ONLY, None, tag, False, False, "lost", 0)),))
-    assert host.checks._decide(only, instance, key)[0] == "reported"
-    assert host.checks._decide(only, instance, b"l" * 16)[0] == "clear"
+    asker = key_of("checker")
+    assert host.checks._decide(only, instance, key, asker)[0] == "reported"
+    assert host.checks._decide(only, instance, b"l" * 16, asker)[0] == "clear"

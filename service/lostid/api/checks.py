@@ -75,7 +75,7 @@ class Checks(Steps):
         try:
             self._count[meters.EXACT_CHECK] += 1
             (record,) = await self._records([document_key], ask.key)
-            status, because = self._decide(record, instance, document_key)
+            status, because = self._decide(record, instance, document_key, ask.key)
             return self._tell(ask, asked, document, document_key, status, because)
         except Exception as refusal:
             return self._refuse(refusal, head, ask.request_id)
@@ -112,7 +112,7 @@ class Checks(Steps):
         """A magic number of the sandbox."""
         try:
             ask = await self._stage([(scenario, document_key)], ask)
-            status, because = self._decide(scenario.record, instance, document_key)
+            status, because = self._decide(scenario.record, instance, document_key, ask.key)
             return self._tell(ask, asked, document, document_key, status, because, scenario.aged_ms)
         except Exception as refusal:
             return self._refuse(refusal, head, ask.request_id)
@@ -184,7 +184,7 @@ class Checks(Steps):
                 document_key = self._document_key(env, document)
                 if scenario is not None:
                     played.append((scenario, document_key))
-                    status, because = self._decide(scenario.record, instance, document_key)
+                    status, because = self._decide(scenario.record, instance, document_key, ask.key)
                     texts.append(item_json(status, document, purpose, reference, because))
                     told.append((document_key, status))
                     continue
@@ -198,7 +198,7 @@ class Checks(Steps):
                 self._count[meters.EXACT_BATCH] += len(open_)
                 records = await self._records([document_key for _, document_key, _, _ in open_], ask.key)
                 for (place, document_key, document, instance), record in zip(open_, records, strict=True):
-                    status, because = self._decide(record, instance, document_key)
+                    status, because = self._decide(record, instance, document_key, ask.key)
                     reference = given(asked.checks[place].reference)
                     texts[place] = item_json(status, document, purpose, reference, because)
                     told[place] = (document_key, status)

@@ -25,7 +25,7 @@ _CALM_NS = 200_000_000  # in time for so long, and nobody has to line up any mor
 
 _CHECK_WAIT_NS = 60_000_000  # the longest that a check shall wait, by the pace of the moment
 _CHECK_PATIENCE_NS = 180_000_000  # if it has waited longer after all, an answer would come too late to be of use
-_BATCH_WAIT_NS = 200_000_000
+_BATCH_WAIT_NS = 400_000_000  # sixteen of a thousand documents are no overload
 _BATCHES_AT_ONCE = 2
 _CONTROL_LIMIT = 256
 _CONTROL_A_TURN = 2  # each costs the loop about a millisecond
