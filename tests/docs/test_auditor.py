@@ -20,7 +20,7 @@ def test_demonstration(tmp_path: Path) -> None:
         [sys.executable, ROOT / "docs" / "auditor_demo.py"],
         env=environment() | {"TMPDIR": str(tmp_path)}, capture_output=True, text=True, timeout=390, check=False,
     )  # fmt: skip
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout
     shown, printed = blocks[1][1].splitlines(), done.stdout.splitlines()
     assert len(shown) == len(printed), done.stdout
     for wanted, line in zip(shown, printed, strict=True):

@@ -25,10 +25,9 @@ class Links:
             self._process = spawn(
                 [sys.executable, "-m", "tests.faults.proxy", path], death=signal.SIGKILL, cwd=Path.cwd(), output=log
             )
-        wait_for(path.exists, 20, "the proxy's control socket")
         self._control = socket.socket(socket.AF_UNIX)
         self._control.settimeout(10)
-        self._control.connect(str(path))
+        wait_for(lambda: self._control.connect_ex(str(path)) == 0, 20, "the proxy's control socket")
         self._replies = self._control.makefile("rb")
         self.ports: dict[str, int] = {}
 

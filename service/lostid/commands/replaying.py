@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
@@ -15,7 +16,8 @@ if TYPE_CHECKING:
 
 KEYS_AT_ONCE: Final = 500
 TRIES: Final = 5
-"""A record that an entry has just changed differs until the log has that entry as well."""
+PAUSE_S: Final = 1.0
+"""A record that an entry has just changed differs until the log, which grows once a second, has that entry as well."""
 
 Get = Callable[[str], bytes]
 Post = Callable[[str, dict[str, Any]], Any]
@@ -46,6 +48,7 @@ def compare(get: Get, post: Post, verify: Callable[[], Verified], verified: Veri
         pending = [bytes.fromhex(finding.where) for finding in compared.findings]
         if not pending:
             break
+        time.sleep(PAUSE_S)
         verified = verify()
         if not verified.good:
             return Compared(findings=list(verified.findings))
