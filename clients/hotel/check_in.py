@@ -65,7 +65,7 @@ def make_up(client: Client, queue: RecheckQueue) -> bool:
     """Make up for the checks of the last outage; True when nobody of them was reported."""
     hits: list[Recheck] = []
     try:
-        done = queue.recheck(client, hits.append)
+        done = client.recheck(queue, hits.append)
     except NoAnswer:
         print(f"still no line: {len(queue)} checks wait")
         return True

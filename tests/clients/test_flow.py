@@ -1,13 +1,11 @@
 """The flow of a call, driven by hand: a clock that is turned, replies that are scripted, nothing on any line."""
 
-import socket
-import time
 from collections.abc import Iterable
 from typing import Any
 
 import pytest
 
-from lostid_client import Client, NoAnswer, Refused, UnknownOutcome
+from lostid_client import NoAnswer, Refused, UnknownOutcome
 from lostid_client.flow import Flow, LineBroken, Pause, Reply, RetryBudget, Send, check_flow, write_flow
 from lostid_client.models import read_answer, safe_advice
 
@@ -157,18 +155,3 @@ def test_unknown_words_never_permit() -> None:
     answer = read_answer({"status": "suspended", "advice": "proceed", "colour": "red"}, 0.0)
     assert not answer.clear
     assert not answer.proceed
-
-
-def test_one_deadline_for_all_parts_of_a_blocking_request() -> None:
-    """httpx bounds waiting, connecting and reading each by itself; each is given only what is left when it begins."""
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        jumps = iter([0.0, 59.7])  # the request is sent, and a minute has gone by when its first part begins
-
-        def clock() -> float:
-            return next(jumps, 59.9)
-
-        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
-        began = time.monotonic()
-        with Client(url, "lid_live_x", on_unavailable="refuse", clock=clock) as client, pytest.raises(LineBroken):
-            client._send(Send("GET", "/", None, {}, 60.0))
-        assert time.monotonic() - began < 30

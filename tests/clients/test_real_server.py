@@ -168,11 +168,11 @@ def test_the_server_goes_away(tmp_path: Path) -> None:
                 counter.report(card(), reason="lost", idempotency_key="k-1", **CASE)
             assert unknown.value.idempotency_key == "k-1"
             with pytest.raises(NoAnswer):
-                queue.recheck(hotel, lambda hit: None)
+                hotel.recheck(queue, lambda hit: None)
             server.start()
             server.wait_until_ready()
             hits: list[Recheck] = []
-            assert queue.recheck(hotel, hits.append) == 1
+            assert hotel.recheck(queue, hits.append) == 1
             assert [(hit.request["reference"], hit.answer.status) for hit in hits] == [("room-7", "reported")]
         queue.close()
 

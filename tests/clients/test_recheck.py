@@ -1,5 +1,6 @@
 """The durable queue: nothing that proceeded without an answer is forgotten, and its file tells nobody anything."""
 
+import asyncio
 import itertools
 import json
 import threading
@@ -8,7 +9,18 @@ from pathlib import Path
 import httpx
 import pytest
 
-from lostid_client import Client, NoAnswer, QueueFull, Recheck, Rechecker, RecheckQueue, WrongQueueKey
+from lostid_client import (
+    AsyncClient,
+    AsyncRechecker,
+    Client,
+    LostidError,
+    NoAnswer,
+    QueueFull,
+    Recheck,
+    Rechecker,
+    RecheckQueue,
+    WrongQueueKey,
+)
 from tests.waiting import wait_for
 
 KEY = bytes(range(32))
@@ -54,7 +66,7 @@ def test_recheck_calls_back_for_hits(tmp_path: Path) -> None:
         queue.put(request(n))
     hits: list[Recheck] = []
     with client({"status": "reported", "advice": "refuse"}) as line:
-        assert queue.recheck(line, hits.append) == 1200
+        assert line.recheck(queue, hits.append) == 1200
     assert [hit.request["reference"] for hit in hits] == [f"booking-{n}" for n in range(1200)]
     assert {hit.answer.status for hit in hits} == {"reported"}
     assert len(queue) == 0
@@ -67,7 +79,7 @@ def test_clear_calls_nobody(tmp_path: Path) -> None:
     queue.put(request(1))
     hits: list[Recheck] = []
     with client({"status": "clear", "advice": "proceed"}) as line:
-        assert queue.recheck(line, hits.append) == 1
+        assert line.recheck(queue, hits.append) == 1
     assert hits == []
     queue.close()
 
@@ -77,7 +89,7 @@ def test_line_still_down(tmp_path: Path) -> None:
     queue = RecheckQueue(tmp_path / "queue", KEY)
     queue.put(request(1))
     with client(None) as line, pytest.raises(NoAnswer):
-        queue.recheck(line, lambda hit: None)
+        line.recheck(queue, lambda hit: None)
     assert len(queue) == 1
     queue.close()
 
@@ -92,9 +104,9 @@ def test_crash_in_the_callback(tmp_path: Path) -> None:
 
     with client({"status": "void", "advice": "refuse"}) as line:
         with pytest.raises(RuntimeError):
-            queue.recheck(line, crash)
+            line.recheck(queue, crash)
         hits: list[Recheck] = []
-        queue.recheck(line, hits.append)
+        line.recheck(queue, hits.append)
     assert len(hits) == 1
     queue.close()
 
@@ -116,7 +128,7 @@ def test_wrong_key(tmp_path: Path) -> None:
     queue.close()
     other = RecheckQueue(tmp_path / "queue", bytes(32))
     with client({"status": "clear"}) as line, pytest.raises(WrongQueueKey):
-        other.recheck(line, lambda hit: None)
+        line.recheck(other, lambda hit: None)
     other.close()
 
 
@@ -171,4 +183,45 @@ def test_made_up_for_as_soon_as_the_line_is_back(tmp_path: Path) -> None:
         wait_for(lambda: rechecker.problem is None, 20, "no problem any more")
         queue.put(request(2))
         wait_for(lambda: len(hits) == 2, 20, "the next one")
+    queue.close()
+
+
+async def test_for_asyncio(tmp_path: Path) -> None:
+    """The same flow in a task: what the callback returns is awaited before the row is deleted."""
+    queue, hits = RecheckQueue(tmp_path / "queue", KEY), list[int]()
+    for n in range(3):
+        queue.put(request(n))
+
+    def handle(sent: httpx.Request) -> httpx.Response:
+        answers = ("clear", "proceed"), ("reported", "refuse"), ("clear", "proceed")
+        return httpx.Response(
+            200, json={"fresh_for_ms": 900, "results": [{"status": status, "advice": told} for status, told in answers]}
+        )
+
+    async def on_hit(hit: Recheck) -> None:
+        await asyncio.sleep(0)
+        hits.append(len(queue))
+
+    transport = httpx.MockTransport(handle)
+    async with (
+        AsyncClient("http://lostid", "lid_live_x", on_unavailable="refuse", transport=transport) as line,
+        AsyncRechecker(queue, line, on_hit, every_s=0.02) as rechecker,
+    ):
+        await asyncio.to_thread(wait_for, lambda: len(queue) == 0, 20, "made up for")
+    assert hits == [1]
+    assert rechecker.problem is None
+    queue.close()
+
+
+def test_a_callback_that_is_never_awaited(tmp_path: Path) -> None:
+    """A thread cannot await: the row of a hit that nobody heard of stays."""
+    queue = RecheckQueue(tmp_path / "queue", KEY)
+    queue.put(request(1))
+
+    async def on_hit(hit: Recheck) -> None:
+        raise AssertionError
+
+    with client({"status": "void", "advice": "refuse"}) as line, pytest.raises(LostidError, match="AsyncClient"):
+        line.recheck(queue, on_hit)
+    assert len(queue) == 1
     queue.close()

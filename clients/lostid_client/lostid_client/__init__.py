@@ -20,12 +20,13 @@ from lostid_client.mirror_state import MirrorAnswer
 from lostid_client.models import Answer, Document, Report, Withdrawal
 from lostid_client.receipts import verify_receipt
 from lostid_client.recheck import QueueFull, Recheck, RecheckQueue, WrongQueueKey
-from lostid_client.rechecker import Rechecker
+from lostid_client.rechecker import AsyncRechecker, Rechecker
 
 __all__ = [
     "Answer",
     "AsyncClient",
     "AsyncMirror",
+    "AsyncRechecker",
     "Client",
     "Conflict",
     "Document",

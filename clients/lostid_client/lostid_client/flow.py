@@ -57,6 +57,13 @@ class Pause:
 
 
 @dataclass(frozen=True, slots=True)
+class Call:
+    """The caller's own function. What it returns is awaited where the driver can; what it raises is thrown in."""
+
+    run: Callable[[], object]
+
+
+@dataclass(frozen=True, slots=True)
 class Reply:
     """What came back; ``body`` is the decoded JSON object, or an empty one where there was none."""
 
@@ -74,7 +81,10 @@ class LineBroken(Exception):
         self.cause = cause
 
 
+Step = Send | Pause | Call
 Flow = Generator[Send | Pause, Reply | None, T]
+Work = Generator[Step, Reply | None, T]
+"""A flow that may also call its caller. The drivers run these, and so every `Flow`."""
 
 
 @dataclass(slots=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import threading
 from collections.abc import Mapping
 from datetime import date, datetime
 from types import TracebackType
@@ -14,6 +13,7 @@ import httpx
 
 from lostid_client.client import AsyncClient, boot_clock
 from lostid_client.flow import Clock
+from lostid_client.loop_thread import LoopThread, made_of
 from lostid_client.mirror_flow import Follower
 from lostid_client.mirror_state import MirrorAnswer, MirrorState
 from lostid_client.models import Document
@@ -91,43 +91,23 @@ class Mirror:
     `check` may be called from any thread. Arguments as for `AsyncMirror`.
     """
 
-    def __init__(
-        self,
-        url: str,
-        key: str,
-        secret: str,
-        *,
-        max_age_s: float,
-        jwks: Mapping[str, Any] | None = None,
-        clock: Clock = boot_clock,
-        transport: httpx.AsyncBaseTransport | None = None,
-    ) -> None:
-        self._mirror = AsyncMirror(url, key, secret, max_age_s=max_age_s, jwks=jwks, clock=clock, transport=transport)
-        self.state = self._mirror.state
-        self.check = self.state.check
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._run, name="lostid-mirror", daemon=True)
-        self._task: asyncio.Task[None] | None = None
+    @made_of(AsyncMirror)
+    def __init__(self, mirror: AsyncMirror) -> None:
+        self.state = mirror.state
+        self.check = mirror.state.check
+        self._mirror = mirror
+        self._loop = LoopThread("lostid-mirror")
 
     def wait(self, seconds: float) -> bool:
         """Until it has something to answer from; False where that takes longer."""
-        return asyncio.run_coroutine_threadsafe(self._mirror.wait(seconds), self._loop).result()
-
-    def _run(self) -> None:
-        asyncio.set_event_loop(self._loop)
-        self._task = self._loop.create_task(self._mirror.follow())
-        with contextlib.suppress(asyncio.CancelledError):
-            self._loop.run_until_complete(self._task)
+        return self._loop.run(self._mirror.wait(seconds))
 
     def close(self) -> None:
         """Stop following."""
-        if self._thread.is_alive():
-            self._loop.call_soon_threadsafe(lambda: self._task is not None and self._task.cancel())
-            self._thread.join()
         self._loop.close()
 
     def __enter__(self) -> Self:
-        self._thread.start()
+        self._loop.start(self._mirror.follow())
         return self
 
     def __exit__(

@@ -11,13 +11,13 @@ import json
 import os
 import sqlite3
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-from lostid_client.errors import LostidError, NoAnswer, Refused
-from lostid_client.models import Answer, read_answer
+from lostid_client.errors import LostidError
+from lostid_client.models import Answer
 
 KEY_BYTES = 32
 MOST_ROWS = 100_000
@@ -43,19 +43,7 @@ class Recheck:
     answer: Answer
 
 
-class Asks(Protocol):
-    """As much of `Client` as a recheck needs."""
-
-    def ask_many(
-        self,
-        documents: Sequence[Mapping[str, Any]],
-        *,
-        operator: str,
-        purpose: str,
-        references: Sequence[str | None] | None = None,
-    ) -> list[Answer]:
-        """See `Client.ask_many`."""
-        ...
+Kept = tuple[int, dict[str, Any]]
 
 
 class RecheckQueue:
@@ -104,35 +92,25 @@ class RecheckQueue:
             row = self._db.execute("INSERT INTO recheck (sealed) VALUES (?) RETURNING id", (sealed,)).fetchone()
         return int(row[0])
 
-    def recheck(self, client: Asks, on_hit: Callable[[Recheck], None]) -> int:
-        """Make up for what waits, oldest first, and return how many were made up for.
-
-        ``on_hit`` is called for every answer that is not clear, a refused number included, before its row is deleted.
+    def oldest(self) -> list[Kept]:
+        """The first rows, in the order in which they were put, and their numbers.
 
         Raises:
-            NoAnswer: the line is still down; what is left waits on.
             WrongQueueKey: see the class.
         """
-        done = 0
-        while rows := self._oldest():
-            for group in _groups(rows):
-                for recheck in _ask(client, group):
-                    if not recheck.answer.clear:
-                        on_hit(recheck)
-                    with self._lock:
-                        self._db.execute("DELETE FROM recheck WHERE id = ?", (recheck.id,))
-                    done += 1
-        return done
+        with self._lock:
+            rows = self._db.execute("SELECT id, sealed FROM recheck ORDER BY id LIMIT ?", (_BATCH,)).fetchall()
+        return [(row_id, self._open(sealed)) for row_id, sealed in rows]
+
+    def delete(self, row_ids: Sequence[int]) -> None:
+        """Delete rows, all with one write to the disk."""
+        with self._lock:
+            self._db.execute("DELETE FROM recheck WHERE id IN (SELECT value FROM json_each(?))", (json.dumps(row_ids),))
 
     def close(self) -> None:
         """Close the file."""
         with self._lock:
             self._db.close()
-
-    def _oldest(self) -> list[tuple[int, dict[str, Any]]]:
-        with self._lock:
-            rows = self._db.execute("SELECT id, sealed FROM recheck ORDER BY id LIMIT ?", (_BATCH,)).fetchall()
-        return [(row_id, self._open(sealed)) for row_id, sealed in rows]
 
     def _open(self, sealed: bytes) -> dict[str, Any]:
         from cryptography.exceptions import InvalidTag
@@ -143,30 +121,3 @@ class RecheckQueue:
             raise WrongQueueKey("the rows of this queue were sealed with another key") from None
         request: dict[str, Any] = json.loads(opened)
         return request
-
-
-def _groups(rows: list[tuple[int, dict[str, Any]]]) -> list[list[tuple[int, dict[str, Any]]]]:
-    """Rows that can go into one batch: the same operator and purpose, in order of first appearance."""
-    groups: dict[tuple[Any, Any], list[tuple[int, dict[str, Any]]]] = {}
-    for row in rows:
-        groups.setdefault((row[1].get("operator"), row[1].get("purpose")), []).append(row)
-    return list(groups.values())
-
-
-def _ask(client: Asks, group: list[tuple[int, dict[str, Any]]]) -> list[Recheck]:
-    first = group[0][1]
-    documents = [request["document"] for _, request in group]
-    try:
-        answers = client.ask_many(
-            documents,
-            operator=first["operator"],
-            purpose=first["purpose"],
-            references=[request.get("reference") for _, request in group],
-        )
-    except Refused as refused:
-        if refused.status == 422:
-            # One malformed request must not hold up the others for ever: it is an adverse answer of its own.
-            answers = [read_answer({"error": {"code": refused.code}}, 0.0) for _ in group]
-        else:
-            raise NoAnswer(refused.code) from refused
-    return [Recheck(row_id, request, answer) for (row_id, request), answer in zip(group, answers, strict=True)]
