@@ -58,14 +58,17 @@ def corpus(key: Key, card: dict[str, Any]) -> list[tuple[str, bytes, tuple[str, 
 
 
 def test_same_answers(server: Served, checker: Key, reported: dict[str, Any]) -> None:
-    """Byte for byte but for ids and times, whichever way a request goes."""
+    """Byte for byte but for ids and times, whichever way a request goes: by the parser, by a head that the parser has
+    read before, and by ASGI."""
     with connected(server) as fast, connected(server) as slow:
         for path, body, headers in corpus(checker, reported):
-            fast.sendall(request(path, body, *headers))
             slow.sendall(chunked(path, body, *headers))
-            first, second = answer(fast), answer(slow)
-            assert _CHANGES.sub(b"", first) == _CHANGES.sub(b"", second), body[:80]
-            assert first.startswith(b"HTTP/1.1 ")
+            expected = _CHANGES.sub(b"", answer(slow))
+            for _ in range(3):
+                fast.sendall(request(path, body, *headers))
+                got = answer(fast)
+                assert _CHANGES.sub(b"", got) == expected, body[:80]
+                assert got.startswith(b"HTTP/1.1 ")
 
 
 def test_order(server: Served, checker: Key, reported: dict[str, Any]) -> None:

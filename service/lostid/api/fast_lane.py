@@ -1,9 +1,10 @@
 """uvicorn's HTTP protocol with a fast lane for checks, and with the deadlines and limits that it lacks.
 
-A check whose request is ordinary is answered as soon as its body is complete: no task, no scope, no event. Everything
-else (other paths and methods, HTTP/1.0, `Connection: close`, `Expect`, bodies without a length, a client that does not
-read its answers, a request behind one that is still being answered) goes the way of ASGI, which gives the same answer.
-What is no request is told so by a problem like all others, and ends its connection.
+A check whose request is ordinary is answered as soon as its body is complete: no task, no scope, no event; and where
+its head is one that was read before, no parser either. Everything else (other paths and methods, HTTP/1.0,
+`Connection: close`, `Expect`, bodies without a length, a client that does not read its answers, a request behind one
+that is still being answered) goes the way of ASGI, which gives the same answer. What is no request is told so by a
+problem like all others, and ends its connection.
 
 What must hold: the bytes of an answer do not depend on the way, but for ids and times; answers leave in the order of
 their requests, refusals too; nothing behind a refused request is read; no connection keeps a place longer than its
@@ -24,6 +25,7 @@ from lostid.api.body import LIMIT
 from lostid.api.connection import Deaf, Flow, Pending, Starts
 from lostid.api.deadlines import READ_S, Stage, Sweeper, deadlines
 from lostid.api.framing import HEAD_LIMIT
+from lostid.api.known_heads import Known, KnownHeads
 from lostid.api.lane import App, Decide, Lane, Receive, Scope, Send, answer_with
 from lostid.api.problems import Answer, Header
 from lostid.api.steps import Head
@@ -43,6 +45,7 @@ class FastLane(HttpToolsProtocol):
     limit: ClassVar[int]
     sweeper: ClassVar[Sweeper]
     starts: ClassVar[Starts]
+    known: ClassVar[KnownHeads]
 
     _stage = _HEAD
     _since = 0.0
@@ -50,6 +53,7 @@ class FastLane(HttpToolsProtocol):
     _chunk = 0
     _beside = 0  # bytes that came since the last one of a body: sizes of chunks, their extensions, trailers
     _host: bytes | None = b""  # the last that was found good
+    _alone: bytes | None = None  # what came, where a message begins with it
     _decide: Decide | None = None
     _head: Head = {}  # noqa: RUF012  replaced, never changed
     _body = b""
@@ -66,6 +70,19 @@ class FastLane(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         self._unset_keepalive_if_required()
+        if self._stage is _BETWEEN and self._is_free():
+            found = self.known.of(data)
+            if found is not None:
+                self._since = self.loop.time()
+                known, body = found
+                self.url = known.url
+                self.on_check(known.decide, known.head, body)
+                return
+            self._alone = data
+        self._parse(data)
+        self._alone = None
+
+    def _parse(self, data: bytes) -> None:
         self._chunk = len(data)
         if self._stage is _HEAD:
             self._head_size += self._chunk  # until a message begins
@@ -191,7 +208,15 @@ class FastLane(HttpToolsProtocol):
         if decide is None:
             super().on_message_complete()
             return
-        outcome = decide(self._head, self._body)
+        if self._alone is not None:
+            self.known.learn(self._alone, Known(self.url, decide, self._head, len(self._body)))
+        self.on_check(decide, self._head, self._body)
+
+    # --- the fast lane -----------------------------------------------------------------------------------------------
+
+    def on_check(self, decide: Decide, head: Head, body: bytes) -> None:
+        """A check or a batch is there as a whole, and nothing before it is owed an answer."""
+        outcome = decide(head, body)
         if isinstance(outcome, Answer):
             self._write(outcome)
             self.server_state.total_requests += 1
@@ -199,8 +224,6 @@ class FastLane(HttpToolsProtocol):
         pending = Pending()
         self.cycle = pending  # type: ignore[assignment]
         self._await(outcome, pending)
-
-    # --- the fast lane -----------------------------------------------------------------------------------------------
 
     def _is_ordinary(self, head: Head) -> bool:
         parser, length = self.parser, head.get(b"content-length")
@@ -213,10 +236,12 @@ class FastLane(HttpToolsProtocol):
             and parser.get_http_version() == "1.1"
             and not parser.should_upgrade()
             and b"expect" not in head
-            and not self._answering()
-            and not self.flow.write_paused
-            and self.limit_concurrency is None
+            and self._is_free()
         )
+
+    def _is_free(self) -> bool:
+        """Whether an answer could leave at once."""
+        return not self._answering() and not self.flow.write_paused and self.limit_concurrency is None
 
     def _answering(self) -> bool:
         cycle: RequestResponseCycle | None = self.cycle  # None before the first request that went the way of ASGI

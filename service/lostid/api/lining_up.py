@@ -12,6 +12,7 @@ from lostid.api.connection import Deaf, Pending, Starts
 from lostid.api.deadlines import Stage, Sweeper
 from lostid.api.fast_lane import FastLane, closing
 from lostid.api.gate import Gate
+from lostid.api.known_heads import KnownHeads
 from lostid.api.lane import CHECK, Decide, Lane
 from lostid.api.problems import Answer
 from lostid.api.raw_head import whole_check
@@ -76,15 +77,13 @@ class PatientLane(FastLane):
         self.gate.rest(self.transport)
         return True
 
-    def on_message_complete(self) -> None:
-        if self._decide is None or not self.gate.is_late():
-            super().on_message_complete()
+    def on_check(self, decide: Decide, head: Head, body: bytes) -> None:
+        if not self.gate.is_late():
+            super().on_check(decide, head, body)
             return
-        self._stage = _BETWEEN
-        decide, self._decide = self._decide, None
-        ticket, head = Ticket(self, decide, self._head, self._body), self._head
+        ticket = Ticket(self, decide, head, body)
         line_up = self.gate.line_up_check if self.url == _CHECK else self.gate.line_up_batch
-        if line_up(head.get(b"authorization"), len(self._body), ticket):
+        if line_up(head.get(b"authorization"), len(body), ticket):
             self.cycle = ticket.pending  # type: ignore[assignment]
         else:
             self._write_overloaded(head.get(b"request-id"), head.get(b"accept-language", b""))
@@ -113,5 +112,12 @@ class PatientLane(FastLane):
 
 def protocol_for(lane: Lane, limit: int) -> type[FastLane]:
     """The protocol class for `uvicorn.Config(http=...)` whose connections, `limit` at most, use this lane."""
-    bound = {"lane": lane, "gate": lane.gate, "limit": limit, "sweeper": Sweeper(), "starts": Starts()}
+    bound = {
+        "lane": lane,
+        "gate": lane.gate,
+        "limit": limit,
+        "sweeper": Sweeper(),
+        "starts": Starts(),
+        "known": KnownHeads(),
+    }
     return type("BoundFastLane", (PatientLane,), bound)
