@@ -2,13 +2,12 @@
 
 import itertools
 from collections.abc import Iterable, Sequence
-from typing import LiteralString
 
 from lostid.domain import staged
 from lostid.domain.covers import Action, Cover, CoverKind, Effect
 from lostid.domain.staged import Flip
 from lostid.ledger import entries
-from lostid.ledger.entries import RELEASED, WITHDRAWN, Appended, Draft
+from lostid.ledger.entries import RELEASED, RESTORED, WITHDRAWN, Appended, Draft
 from lostid.ledger.import_parts import COPY, Part, copied
 from lostid.ledger.statement import Conn
 
@@ -49,11 +48,20 @@ def stage(conn: Conn, parts: Sequence[bytes], sealed: bytes = b"") -> Flip:
 
 
 def release(conn: Conn, flip: Flip) -> Appended:
-    return _flipped(conn, flip, RELEASED, "SET state = 'released', release_seq = %s")
+    with conn.transaction():
+        appended = _appended(conn, flip, RELEASED)
+        moved = "UPDATE imports SET state = 'released', release_seq = %s WHERE number = %s"
+        conn.execute(moved, [appended.seq, flip.number])
+    return appended
 
 
 def withdraw(conn: Conn, flip: Flip) -> Appended:
-    return _flipped(conn, flip, WITHDRAWN, "SET state = 'withdrawn', withdrawal_seq = %s")
+    return _turned(conn, flip, WITHDRAWN, Action.WITHDRAW, "withdrawn")
+
+
+def restore(conn: Conn, flip: Flip) -> Appended:
+    """As a rewind does."""
+    return _turned(conn, flip, RESTORED, Action.QUARANTINE, "released")
 
 
 def alter(conn: Conn, flip: Flip) -> None:
@@ -65,10 +73,15 @@ def alter(conn: Conn, flip: Flip) -> None:
         )
 
 
-def _flipped(conn: Conn, flip: Flip, kind: str, moved: LiteralString) -> Appended:
-    facts = {"number": flip.number, "staged": flip.rows, "digest": flip.digest.hex()}
+def _turned(conn: Conn, flip: Flip, kind: str, action: Action, state: str) -> Appended:
     with conn.transaction():
-        (id_,) = conn.execute("SELECT id FROM imports WHERE number = %s", [flip.number]).fetchone() or ("",)
-        appended = entries.APPEND.run(conn, entries.append_params(Draft(kind, str(id_), facts)))
-        conn.execute(f"UPDATE imports {moved} WHERE number = %s", [appended.seq, flip.number])
+        appended = _appended(conn, flip, kind)
+        conn.execute("UPDATE imports SET state = %s WHERE number = %s", [state, flip.number])
+        conn.execute("INSERT INTO import_turns VALUES (%s, %s, %s)", [flip.number, appended.seq, action.value])
     return appended
+
+
+def _appended(conn: Conn, flip: Flip, kind: str) -> Appended:
+    facts = {"number": flip.number, "staged": flip.rows, "digest": flip.digest.hex()}
+    (id_,) = conn.execute("SELECT id FROM imports WHERE number = %s", [flip.number]).fetchone() or ("",)
+    return entries.APPEND.run(conn, entries.append_params(Draft(kind, str(id_), facts)))

@@ -1,8 +1,9 @@
 """What one operator did since T, seen first and then taken back by two supervisors; the ledger only grows."""
 
+import asyncio
 import itertools
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, LiteralString
 
 import httpx
 import pytest
@@ -11,6 +12,7 @@ from lostid.ledger import entries
 from lostid.ledger.statement import AsyncConn
 from tests.api.schema_check import check_against
 from tests.api.serving import Key, Served, report_of
+from tests.api.test_trust import open_alarms, until
 from tests.api.withdrawing import Town, a_town, approve, once, refuse
 
 _towns = itertools.count(1)
@@ -102,21 +104,117 @@ def test_refused(town: Town) -> None:
     assert first.post("/v1/operators/crook/rewind", json={"since": LONG_AGO}).status_code == 200
 
 
-def test_imports_are_named(town: Town) -> None:
-    """What the operator imported since then is named to both supervisors, and in the entry; rehearsals are not."""
-    clerk = town.person("clerk", "importer")
-    opened = [
-        clerk.post(
-            "/v1/imports", json={"operator": "clerk", "source": "archive", "dry_run": dry}, headers=once()
-        ).json()
-        for dry in (False, True)
-    ]
+def imported(client: httpx.Client, operator: str, cards: list[dict[str, Any]], release: bool = True) -> str:
+    """An import of these cards, released by whoever sent it."""
+    opened = client.post("/v1/imports", json={"operator": operator, "source": "archive"}, headers=once())
+    id_ = str(opened.json()["id"])
+    lines = ["type,number,valid_from,reason,case_number"]
+    lines += [f"{card['type']},{card['number']},{card['valid_from']},lost,A-1" for card in cards]
+    sent = {"Content-Type": "text/csv; charset=utf-8"}
+    assert client.put(f"/v1/imports/{id_}/rows", content="\n".join(lines), headers=sent).status_code == 202
+    if release:
+        act(client, id_, "release")
+    return id_
+
+
+def act(client: httpx.Client, id_: str, what: str) -> str:
+    answer = client.post(f"/v1/imports/{id_}/{what}", headers=once())
+    assert answer.status_code == 202, answer.text
+    return str(answer.json()["state"])
+
+
+def test_imports(town: Town) -> None:
+    """An import that the operator took back is in force again, whole, and takes two to go once more; what the operator
+    brought in or released is marked; what somebody else took back since then stays as it is. The log agrees."""
+    crook, clerk = town.person("crook", "importer", "approver"), town.person("clerk", "importer")
+    cards = [town.card() for _ in range(6)]
+    sold = imported(clerk, "clerk", cards[:2])
+    own = imported(crook, "crook", cards[2:3])
+    theirs = imported(clerk, "clerk", cards[3:4])
+    opened = imported(clerk, "clerk", cards[4:5], release=False)
+    unreleased = imported(crook, "crook", cards[5:], release=False)
+    act(crook, opened, "release")
+    assert [act(crook, sold, "withdrawal"), act(clerk, theirs, "withdrawal")] == ["withdrawn"] * 2
+    assert act(crook, unreleased, "withdrawal") == "withdrawn"
+    assert [town.status(card) for card in cards] == ["clear", "clear", "reported", "clear", "reported", "clear"]
+
     first, second = town.person("first", "supervisor"), town.person("second", "supervisor")
-    preview = rewind(first, "clerk").json()
+    preview = rewind(first, "crook").json()
     check_against("Rewind", preview)
-    assert preview["imports"] == [opened[0]["id"]]
-    assert rewind(first, "clerk", "2099-01-01T00:00:00Z").json()["imports"] == []
+    assert (preview["restored_imports"], preview["restored"]) == ([sold], [])
+    assert preview["imports"] == [own, opened, unreleased]
+    assert rewind(first, "crook", "2099-01-01T00:00:00Z").json()["restored_imports"] == []
     before = town.head
-    assert approve(second, propose(first, "clerk").json()["id"]).json()["state"] == "approved"
-    (entry,) = town.lines("rewind.approved", before)
-    assert entry.facts["imports"] == [opened[0]["id"]]
+    proposed = propose(first, "crook").json()["id"]
+
+    async def approved_meanwhile(conn: AsyncConn) -> httpx.Response:
+        """While somebody holds the row of an import in force, as whoever withdraws it does on the way to the head."""
+        async with conn.transaction():
+            await conn.execute("SELECT FROM imports WHERE id = %s FOR UPDATE", [own])
+            return await asyncio.to_thread(approve, second, proposed)
+
+    assert town.server.in_ledger(approved_meanwhile).json()["state"] == "approved"
+    assert [town.status(card) for card in cards] == ["reported"] * 3 + ["clear", "reported", "clear"]
+    (restored,), (rewound,) = town.lines("import.restored", before), town.lines("rewind.approved", before)
+    assert (restored.id, restored.facts["operator"], rewound.seq) == (sold, "second", restored.seq + 1)
+    assert (rewound.facts["restored_imports"], rewound.facts["imports"]) == ([sold], preview["imports"])
+    shown = {id_: clerk.get(f"/v1/imports/{id_}").json() for id_ in (sold, own, theirs, opened)}
+    assert [shown[id_]["state"] for id_ in shown] == ["released", "released", "withdrawn", "released"]
+    assert ["review" in shown[id_] for id_ in shown] == [False, True, False, True]
+    check_against("Import", shown[own])
+
+    assert act(crook, sold, "withdrawal") == "withdrawal_awaiting_approval"
+    again = crook.post(f"/v1/imports/{sold}/withdrawal", headers=once())
+    assert again.json()["code"] == "same_person"
+    assert town.status(cards[0]) == "reported"
+    assert act(town.approver, sold, "withdrawal") == "withdrawn"
+    assert town.status(cards[0]) == "clear"
+
+
+def test_import_of_others(town: Town) -> None:
+    """Withdrawn by one, put back by a rewind, withdrawn by another: a second rewind of the first changes nothing. A dry
+    run is nobody's doing."""
+    crook, clerk = town.person("crook", "approver"), town.person("clerk", "importer")
+    (card,) = cards = [town.card()]
+    id_ = imported(clerk, "clerk", cards)
+    assert act(crook, id_, "withdrawal") == "withdrawn"
+    first, second = town.person("first", "supervisor"), town.person("second", "supervisor")
+    both = [propose(first, "crook").json()["id"] for _ in range(2)]
+    assert approve(second, both[0]).json()["state"] == "approved"
+    assert town.status(card) == "reported"
+    before = town.head
+    assert approve(second, both[1]).json()["state"] == "approved"
+    assert not town.lines("import.restored", before)
+    assert act(clerk, id_, "withdrawal") == "withdrawal_awaiting_approval"
+    assert act(town.approver, id_, "withdrawal") == "withdrawn"
+    assert rewind(first, "crook").json()["restored_imports"] == []
+    assert approve(second, propose(first, "crook").json()["id"]).json()["state"] == "approved"
+    assert town.status(card) == "clear"
+    rehearsal = {"operator": "clerk", "source": "archive", "dry_run": True}
+    assert clerk.post("/v1/imports", json=rehearsal, headers=once()).status_code == 201
+    assert rewind(first, "clerk").json()["imports"] == [id_]
+    assert rewind(first, "clerk").json()["restored_imports"] == [id_]
+
+
+def test_import_by_hand(town: Town) -> None:
+    """Somebody with the database's password takes an import back without an entry: an alarm, until it is undone."""
+    id_ = imported(town.person("clerk", "importer"), "clerk", [town.card()])
+    seq = town.head
+
+    def change(statement: LiteralString) -> None:
+        town.server.in_ledger(lambda conn: by_hand(conn, statement, seq, id_))
+
+    def raised() -> bool:
+        return (seq, "turns_altered") in town.server.in_ledger(open_alarms)
+
+    change("INSERT INTO import_turns (import, seq, action) SELECT number, %s, 3 FROM imports WHERE id = %s")
+    until(raised)
+    change("DELETE FROM import_turns t USING imports i WHERE t.seq = %s AND i.number = t.import AND i.id = %s")
+    until(lambda: not raised())
+
+
+async def by_hand(conn: AsyncConn, statement: LiteralString, *values: Any) -> None:
+    """As somebody who may switch triggers off."""
+    async with conn.transaction():
+        await conn.execute("SET LOCAL session_replication_role = replica")
+        await conn.execute(statement, values)

@@ -29,6 +29,7 @@ FORGET_EVERYTHING = """
     DELETE FROM writes; DELETE FROM hosts; DELETE FROM api_keys; DELETE FROM lookups; DELETE FROM journal;
     DELETE FROM withdrawals; DELETE FROM report_lines; DELETE FROM attempts; DELETE FROM imports;
     DELETE FROM import_parts; DELETE FROM import_covers; DELETE FROM import_staged; DELETE FROM import_rejections;
+    DELETE FROM import_turns; DELETE FROM import_reviews;
     UPDATE meta SET key_checks = NULL;
 """
 

@@ -11,14 +11,15 @@ from lostid.domain.covers import Action, Cover, CoverKind, Effect
 from lostid.domain.reasons import REASONS
 from lostid.domain.record import fold
 from lostid.domain.staged import REASON_CODES
-from lostid.ledger import covers, doc_keys, entries, snapshot, tokens
+from lostid.ledger import covers, doc_keys, entries, snapshot, tokens, tree
 from lostid.ledger.import_clearing import clear
 from lostid.ledger.import_reading import parts
 from lostid.ledger.pool import LedgerPool
 from lostid.ledger.statement import Conn
 from lostid.log import import_rows
+from lostid.log.reading_again import turn_faults
 from tests.ledger.making import doc_key, report
-from tests.staging import alter, covering, release, rows, stage, withdraw
+from tests.staging import alter, covering, release, restore, rows, stage, withdraw
 
 
 def every_cover() -> list[Cover]:
@@ -57,8 +58,12 @@ async def test_view(conn: Conn, pool: LedgerPool) -> None:
     assert fold(covers.effects_upto(conn, [key], withdrawn.seq - 1)[key]) == fold(expected)
     confirmed = await pool.read(lambda conn: covers.confirm(conn, [key], withdrawn.seq, withdrawn.hash))
     assert confirmed == {key: fold([before])}
+    restored, again = restore(conn, flip), withdraw(conn, flip)
+    assert fold(covers.effects_upto(conn, [key], restored.seq)[key]) == fold(expected)
+    assert fold(covers.effects_upto(conn, [key], restored.seq - 1)[key]) == fold([before])
+    assert fold(covers.effects_upto(conn, [key], again.seq)[key]) == fold([before])
     assert [entry.kind for entry in await pool.read(lambda conn: entries.of_document(conn, key, 0, 10))] == [
-        "report", "import.released", "import.withdrawn",
+        "report", "import.released", "import.withdrawn", "import.restored", "import.withdrawn",
     ]  # fmt: skip
 
 
@@ -90,6 +95,16 @@ async def test_tokens(conn: Conn, pool: LedgerPool, monkeypatch: pytest.MonkeyPa
     withdraw(conn, flip)
     with snapshot.snapshot(conn):
         assert sealed not in b"".join(tokens.chunks(conn))
+    seq = restore(conn, flip).seq
+    with snapshot.snapshot(conn):
+        assert sealed in b"".join(tokens.chunks(conn))
+    between = {"after": seq - 1, "upto": seq, "most": 0}
+    assert await pool.read(lambda conn: tokens.RELEASED_BETWEEN.arun(conn, between))
+    (told,) = await pool.read(lambda conn: tokens.after(conn, seq - 1, seq, 10))
+    assert (told.pairs, told.too_much) == (b"", True)
+    monkeypatch.undo()
+    (told,) = await pool.read(lambda conn: tokens.after(conn, seq - 1, seq, 10))
+    assert (told.pairs, told.too_much) == (sealed, False)
 
 
 def test_altered(conn: Conn) -> None:
@@ -117,6 +132,33 @@ def test_altered(conn: Conn) -> None:
             assert not import_rows.whole(conn, flip)
     with pytest.raises(Exception, match="kept"), conn.transaction():
         conn.execute("DELETE FROM import_covers WHERE doc_key = %s", [keys[3]])
+
+
+def test_turns(conn: Conn) -> None:
+    """An import taken back by hand, put back, released at another entry, or whose digest was changed: each is found."""
+    flip, other = (stage(conn, [rows([doc_key(f"turned {n}")], covering(1))]) for n in range(2))
+    placed = [act(conn, flip).seq for act in (release, withdraw, restore)]
+    assert turned(conn) == set()
+    for change, found in (
+        ("INSERT INTO import_turns VALUES (%(number)s, %(first)s - 1, 3)", {placed[0] - 1}),
+        ("DELETE FROM import_turns WHERE import = %(number)s AND action = 3", {placed[1]}),
+        ("UPDATE import_turns SET action = 3 WHERE import = %(number)s", {placed[2]}),
+        ("UPDATE import_turns SET import = %(other)s WHERE import = %(number)s", set(placed[1:])),
+        ("UPDATE imports SET release_seq = release_seq - 1 WHERE number = %(number)s", {placed[0] - 1, placed[0]}),
+        ("UPDATE imports SET digest = sha256(digest) WHERE number = %(number)s", set(placed)),
+        ("DELETE FROM imports WHERE number = %(number)s", set(placed)),
+    ):
+        with conn.transaction(force_rollback=True):
+            conn.execute("SET LOCAL session_replication_role = replica")
+            conn.execute(change, {"number": flip.number, "other": other.number, "first": placed[0]})
+            assert turned(conn) == {(seq, "turns_altered") for seq in found}
+    with pytest.raises(Exception, match="append-only"), conn.transaction():
+        conn.execute("DELETE FROM import_turns")
+
+
+def turned(conn: Conn) -> set[tuple[int, str]]:
+    whole = {"after": 0, "upto": entries.head(conn).seq}
+    return set(turn_faults(tree.ENTRIES.run(conn, whole), tree.TURNS.run(conn, whole)))
 
 
 def faults(conn: Conn) -> set[tuple[int, str]]:

@@ -15,7 +15,7 @@ from lostid.replication.relay import Relay
 from tests.conftest import NewDatabase
 from tests.registry.ledgers import Ledger, begin, contents, opened, same
 from tests.registry.making import TAG_KEY, flush, key
-from tests.staging import alter, covering, release, rows, stage, withdraw
+from tests.staging import alter, covering, release, restore, rows, stage, withdraw
 
 
 @pytest.fixture
@@ -44,8 +44,8 @@ def staged_on(ledger: Ledger, seed: int) -> Flip:
 
 
 def test_follow(dsn: str, writer: Writer, valkey_url: str) -> None:
-    """Staged rows change nothing; a release and a withdrawal each bring the registry to what a fill would make of it,
-    with reports before, between and after, and two imports on the same documents."""
+    """Staged rows change nothing; release, withdrawal and rewind bring the registry to what a fill makes of it, with
+    reports before, between and after, and two imports on the same documents."""
     with opened(dsn) as ledger, relay(dsn, valkey_url) as follower:
         ledger.grow(40)
         run_down(follower)
@@ -59,6 +59,7 @@ def test_follow(dsn: str, writer: Writer, valkey_url: str) -> None:
             lambda: release(ledger.conn, two),
             lambda: withdraw(ledger.conn, one),
             lambda: ledger.grow(15),
+            lambda: restore(ledger.conn, one),
             lambda: withdraw(ledger.conn, two),
         ):
             act()

@@ -249,6 +249,8 @@ def shown(clock: Clock, found: Import) -> dict[str, Any]:
     }
     if found.state == rules.RECEIVED:
         told["staged"] = {"hosts": found.hosts, "confirmed": found.confirmed}
+    if found.review:
+        told["review"] = True
     if found.release_ms is not None:
         told["released_at"] = clock.text(found.release_ms)
     return told

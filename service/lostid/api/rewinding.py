@@ -71,8 +71,9 @@ def _shown(parts: Parts, found: Rewind) -> dict[str, Any]:
         "restored": [id_ for id_, _ in found.withdrawn],
         "marked": list(found.reported),
         "imports": list(found.imported),
+        "restored_imports": found.restored_imports,
     }
-    return {**told, "more": True} if len(found.reported) == SHOWN else told
+    return {**told, "more": True} if SHOWN in (len(found.reported), len(found.imported)) else told
 
 
 def _since_ms(text: str) -> int:

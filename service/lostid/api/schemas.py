@@ -117,7 +117,11 @@ _WITHDRAWALS: dict[str, Schema] = {
             "since": INSTANT,
             "restored": {**array(TEXT), "description": "Reports that fall back to in force."},
             "marked": {**array(TEXT), "description": "The operator's own reports, marked for review."},
-            "imports": {**array(TEXT), "description": "Imports that the operator opened; they stay as they are."},
+            "imports": {
+                **array(TEXT),
+                "description": "Imports that the operator opened or released, marked for review.",
+            },
+            "restored_imports": {**array(TEXT), "description": "Imports that fall back to in force, whole."},
         },
         {"more": FLAG, "id": TEXT, "state": _WITHDRAWAL_STATE, "expires_at": INSTANT},
     ),
@@ -145,6 +149,7 @@ _IMPORTS: dict[str, Schema] = {
         },
         {
             "released_at": INSTANT,
+            "review": {**FLAG, "description": "A rewind has put it in doubt."},
             "staged": obj(
                 {"hosts": COUNT, "confirmed": COUNT}, {}, "Hosts that have its rows; a release needs them all."
             ),

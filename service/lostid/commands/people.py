@@ -92,7 +92,10 @@ def rewind(
     print(f"reports that are marked for review: {len(answer['marked'])}")
     for id_ in answer["marked"]:
         print(f"  {id_}")
-    print(f"imports to be looked at: {len(answer['imports'])}")
+    print(f"withdrawn imports that fall back to in force: {len(answer['restored_imports'])}")
+    for id_ in answer["restored_imports"]:
+        print(f"  {id_}")
+    print(f"imports that are marked for review: {len(answer['imports'])}")
     for id_ in answer["imports"]:
         print(f"  {id_}")
     if ask:

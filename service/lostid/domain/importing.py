@@ -1,9 +1,10 @@
 """Imports: their states, and who may put one in force or take it back.
 
     receiving --all rows--> received --release--> released --withdrawal--> withdrawn
-              --dry run---> checked
+              --dry run---> checked                        <-----rewind---
 
-Release and withdrawal are one entry each, and take effect as a whole. What is withdrawn before was in force for nobody.
+Release, withdrawal and rewind are one entry each, and take effect as a whole. What is withdrawn before its release was
+in force for nobody; no rewind brings it back.
 """
 
 from dataclasses import dataclass

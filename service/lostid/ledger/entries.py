@@ -20,6 +20,7 @@ CHANNEL: Final = "lostid_entry"  # NOTIFY on every append; it only wakes
 _AUTH_KINDS: Final = ("key.", "station.", "operator.")
 RELEASED: Final = "import.released"
 WITHDRAWN: Final = "import.withdrawn"
+RESTORED: Final = "import.restored"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +76,8 @@ class Entry:
 
     @property
     def flip(self) -> Flip | None:
-        """The import that this entry puts in force or takes back, with all its rows. They stand elsewhere."""
-        if self.kind not in (RELEASED, WITHDRAWN) or not self.facts.get("digest"):
+        """The import that this entry puts in force, or takes back, with all its rows. They stand elsewhere."""
+        if self.kind not in (RELEASED, WITHDRAWN, RESTORED) or not self.facts.get("digest"):
             return None
         return Flip(self.facts["number"], self.facts["staged"], bytes.fromhex(self.facts["digest"]))
 

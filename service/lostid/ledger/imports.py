@@ -44,7 +44,10 @@ class Import:
     created_ms: int
     release_ms: int | None
     alone: bool
+    """One person put it in force. Two did where a rewind has put it back."""
     asked_by: Mapping[str, Any] | None
+    review: bool
+    """A rewind has put it in doubt."""
     alone_today: int
     hosts: int
     confirmed: int
@@ -85,7 +88,8 @@ class NewImport:
 _SELECT: Final = """
     SELECT i.number, i.id, i.seq, i.env, i.org, i.station, i.operator, i.key_id, i.source, i.dry_run, i.state,
            i.lines, i.accepted, i.rejected, i.staged, i.digest, i.release_seq, i.created_ms, i.release_ms,
-           i.alone, i.asked_by,
+           i.alone AND NOT EXISTS (SELECT FROM import_turns t WHERE t.import = i.number), i.asked_by,
+           EXISTS (SELECT FROM import_reviews v WHERE v.import = i.number),
            (SELECT coalesce(sum(o.accepted), 0)::bigint FROM imports o
              WHERE o.alone AND o.env = i.env AND o.org = i.org AND o.operator = i.operator
                AND o.release_ms > extract(epoch FROM clock_timestamp()) * 1000 - 86400000),
@@ -127,7 +131,12 @@ _RELEASE = Statement(
 )
 _WITHDRAW = Statement(
     """
-    UPDATE imports SET state = 'withdrawn', withdrawal_seq = %(seq)s, withdrawn_by = %(by)s WHERE number = %(number)s
+    WITH withdrawn AS (
+        UPDATE imports SET state = 'withdrawn', withdrawn_by = %(by)s WHERE number = %(number)s
+        RETURNING number, release_seq
+    )
+    INSERT INTO import_turns (import, seq, action)
+    SELECT number, %(seq)s, 3 FROM withdrawn WHERE release_seq IS NOT NULL
     """,
     nothing,
     writes=True,

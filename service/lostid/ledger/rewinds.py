@@ -1,6 +1,8 @@
-"""Rewind: what one operator did since T is put in doubt. Withdrawals fall back to in force, reports are marked.
+"""Rewind: what one operator did since T is put in doubt. Withdrawals fall back to in force, reports and imports are
+marked.
 
-The ledger only grows: a rewind is an entry whose QUARANTINE effects undo the withdrawals."""
+The ledger only grows: a rewind is an entry whose QUARANTINE effects undo the withdrawals of reports, after one for each
+import whose withdrawal it undoes (`rewound_imports`)."""
 
 from __future__ import annotations
 
@@ -9,11 +11,13 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from lostid.domain.covers import Action, Effect
+from lostid.ledger import rewound_imports
 from lostid.ledger.entries import Appended
+from lostid.ledger.rewound_imports import TakenBack
 from lostid.ledger.statement import AsyncConn, Statement, nothing
 
 SHOWN: Final = 1000
-"""So many reports are listed in a preview; all are marked."""
+"""So many reports, and imports, are listed in a preview; all are marked."""
 
 # Asked for or agreed to: both hands were the operator's business.
 WITHDRAWN = Statement(
@@ -33,16 +37,6 @@ REPORTED = Statement(
     SELECT id FROM reports
      WHERE env = %(env)s AND org = %(org)s AND operator = %(operator)s AND recorded_ms >= %(since)s
      ORDER BY recorded_ms, id LIMIT %(limit)s
-    """,
-    lambda rows: [str(row[0]) for row in rows],
-)
-
-# Whole files: to be looked at, and taken back as an import is.
-IMPORTED = Statement(
-    """
-    SELECT id FROM imports
-     WHERE env = %(env)s AND org = %(org)s AND operator = %(operator)s AND created_ms >= %(since)s AND NOT dry_run
-     ORDER BY created_ms, id LIMIT %(limit)s
     """,
     lambda rows: [str(row[0]) for row in rows],
 )
@@ -83,11 +77,16 @@ class Rewind:
     withdrawn: Sequence[tuple[str, Sequence[bytes]]]
     reported: Sequence[str]
     imported: Sequence[str]
+    taken_back: Sequence[TakenBack]
+
+    @property
+    def restored_imports(self) -> list[str]:
+        return [one.id for one in self.taken_back]
 
     def facts(self) -> dict[str, Any]:
         restored = [id_ for id_, _ in self.withdrawn]
         told = {"target": self.operator, "since_ms": self.since_ms, "restored": restored}
-        return {**told, "imports": list(self.imported)}
+        return {**told, "imports": list(self.imported), "restored_imports": self.restored_imports}
 
     def effects(self) -> list[Effect]:
         return [Effect(key, 0, 0, Action.QUARANTINE, id_, None) for id_, keys in self.withdrawn for key in keys]
@@ -97,14 +96,16 @@ class Rewind:
         params = {**_params(self.env, self.org, self.operator, self.since_ms), "restored": restored}
         await MARK.arun(conn, {**params, "seq": appended.seq})
         await MARK_RESTORED.arun(conn, {**params, "seq": appended.seq})
+        await rewound_imports.MARK.arun(conn, {**params, "seq": appended.seq})
 
 
 async def rewinding(conn: AsyncConn, env: str, org: str, operator: str, since_ms: int) -> Rewind:
     params = _params(env, org, operator, since_ms)
     withdrawn = await WITHDRAWN.arun(conn, params)
     reported = await REPORTED.arun(conn, {**params, "limit": SHOWN})
-    imported = await IMPORTED.arun(conn, {**params, "limit": SHOWN})
-    return Rewind(env, org, operator, since_ms, withdrawn, reported, imported)
+    imported = await rewound_imports.DOUBTED.arun(conn, {**params, "limit": SHOWN})
+    taken_back = await rewound_imports.TAKEN_BACK.arun(conn, params)
+    return Rewind(env, org, operator, since_ms, withdrawn, reported, imported, taken_back)
 
 
 def _params(env: str, org: str, operator: str, since_ms: int) -> dict[str, Any]:

@@ -40,19 +40,30 @@ COUNT = Statement(
     lambda rows: int(rows[0][0]),
 )
 
+# Which entry puts which import in force: its release, and each rewind that puts it back.
+_COMES: Final = f"""
+    (SELECT number, staged, release_seq AS seq FROM imports
+      UNION ALL
+     SELECT i.number, i.staged, t.seq FROM import_turns t JOIN imports i ON i.number = t.import
+      WHERE t.action = {Action.QUARANTINE.value})
+"""
+
 # Those of imports in force. Of one that was withdrawn nothing is in force, and what others reported is in the table.
 _PART = Statement(
-    """
+    f"""
     SELECT p.import, p.part, p.sealed FROM import_parts p JOIN imports i ON i.number = p.import
-     WHERE i.release_seq IS NOT NULL AND i.withdrawal_seq IS NULL AND (p.import, p.part) > (%(number)s, %(part)s)
+     WHERE i.release_seq IS NOT NULL
+       AND {Action.WITHDRAW.value} IS DISTINCT FROM
+           (SELECT action FROM import_turns t WHERE t.import = i.number ORDER BY t.seq DESC LIMIT 1)
+       AND (p.import, p.part) > (%(number)s, %(part)s)
      ORDER BY p.import, p.part LIMIT 1
     """,
     lambda rows: rows[0] if rows else None,
 )
 
 RELEASED_BETWEEN = Statement(
-    """
-    SELECT EXISTS (SELECT FROM imports WHERE release_seq > %(after)s AND release_seq <= %(upto)s AND staged > %(most)s)
+    f"""
+    SELECT EXISTS (SELECT FROM {_COMES} i WHERE i.seq > %(after)s AND i.seq <= %(upto)s AND i.staged > %(most)s)
     """,
     lambda rows: bool(rows[0][0]),
 )
@@ -77,16 +88,16 @@ _TAKEN_BACK = Statement(
 )
 
 _AFTER = Statement(
-    """
+    f"""
     SELECT e.seq, e.prev, e.hash,
            coalesce((SELECT string_agg(k.doc_key || coalesce(t.sealed, %(missing)s::bytea), ''::bytea)
                        FROM (SELECT DISTINCT decode(x.key, 'hex') AS doc_key
                                FROM jsonb_to_recordset(convert_from(e.body, 'UTF8')::jsonb -> 'effects') AS x (key text)
                             ) k LEFT JOIN sealed_tokens t USING (doc_key)), ''::bytea)
            || coalesce((SELECT string_agg(p.sealed, ''::bytea ORDER BY p.part)
-                          FROM imports i JOIN import_parts p ON p.import = i.number
-                         WHERE i.release_seq = e.seq AND i.staged <= %(most)s), ''::bytea),
-           EXISTS (SELECT FROM imports i WHERE i.release_seq = e.seq AND i.staged > %(most)s)
+                          FROM {_COMES} i JOIN import_parts p ON p.import = i.number
+                         WHERE i.seq = e.seq AND i.staged <= %(most)s), ''::bytea),
+           EXISTS (SELECT FROM {_COMES} i WHERE i.seq = e.seq AND i.staged > %(most)s)
       FROM entries e
      WHERE e.seq > %(after)s AND e.seq <= %(upto)s ORDER BY e.seq LIMIT %(limit)s
     """,
@@ -106,7 +117,7 @@ class SealedEntry:
     hash: bytes
     pairs: bytes
     too_much: bool = False
-    """It released an import of more than `MOST_STAGED` rows, which are not here."""
+    """It put an import in force of more than `MOST_STAGED` rows, which are not here."""
 
 
 def chunks(conn: Conn) -> Iterator[bytes]:

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from lostid.domain.covers import Effect
+from lostid.domain.covers import Action, Effect
+from lostid.domain.staged import Flip
 from lostid.ledger import covers
 from lostid.ledger.statement import AsyncConn, Conn, Statement, done, nothing
 
@@ -26,6 +27,15 @@ class LeafRow:
     seq: int
     leaf: bytes
     salt: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class TurnRow:
+    """What became of an import at an entry: ADD, WITHDRAW or QUARANTINE, as of all its rows."""
+
+    seq: int
+    action: Action
+    flip: Flip
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +180,16 @@ ENTRIES = Statement(
 EFFECTS = Statement(
     f"SELECT {covers.COLUMNS} FROM covers c WHERE seq > %(after)s AND seq <= %(upto)s ORDER BY seq, ordinal",
     lambda rows: [covers.effect(row) for row in rows],
+)
+TURNS = Statement(
+    f"""
+    SELECT release_seq, {Action.ADD.value}, number, staged, digest FROM imports
+     WHERE release_seq > %(after)s AND release_seq <= %(upto)s
+     UNION ALL
+    SELECT t.seq, t.action, t.import, i.staged, i.digest FROM import_turns t LEFT JOIN imports i ON i.number = t.import
+     WHERE t.seq > %(after)s AND t.seq <= %(upto)s
+    """,
+    lambda rows: [TurnRow(row[0], Action(row[1]), Flip(*row[2:])) for row in rows],
 )
 API_KEYS = Statement(
     """

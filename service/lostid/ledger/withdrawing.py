@@ -14,7 +14,7 @@ from typing import Any, Final
 from lostid.domain import withdrawal as rules
 from lostid.domain.covers import Action, Effect
 from lostid.domain.withdrawal import NEXT, Actor, Caps, Denied, Event
-from lostid.ledger import entries, writes
+from lostid.ledger import entries, rewound_imports, writes
 from lostid.ledger import withdrawals as rows
 from lostid.ledger.entries import Appended, Draft
 from lostid.ledger.rewinds import Rewind, rewinding
@@ -182,6 +182,7 @@ async def _decided(conn: AsyncConn, write: WriteKey, asked: Decide, pending: Wit
         rewind = await rewinding(conn, pending.env, pending.org, pending.target or "", pending.since_ms or 0)
         facts |= rewind.facts()
         effects = rewind.effects()
+        await rewound_imports.restore(conn, rewind.taken_back, {**who(actor), "rewind": pending.id})
     draft = Draft(f"{pending.kind}.{_KINDS[asked.event]}", pending.id, facts, effects)
     appended = await entries.append(conn, draft)
     await rows.move(conn, pending.id, state, appended, actor)

@@ -10,14 +10,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence, Set
 from typing import Final
 
-from lostid.domain.covers import Effect
+from lostid.domain.covers import Action, Effect
 from lostid.domain.staged import Flip
 from lostid.ledger import bodies, entries
 from lostid.ledger.entries import chain_hash
 from lostid.ledger.errors import LedgerFault
-from lostid.ledger.tree import ApiKeyRow, EntryRow, LeafRow
+from lostid.ledger.tree import ApiKeyRow, EntryRow, LeafRow, TurnRow
 from lostid.log.leaf import Leaf, commitment
 
+_TURNS: Final = {
+    entries.RELEASED: Action.ADD, entries.WITHDRAWN: Action.WITHDRAW, entries.RESTORED: Action.QUARANTINE
+}  # fmt: skip
 _ENDING: Final = (b'"kind":"key.revoked"', b'"kind":"station.revoked"', b'"kind":"operator.')
 
 
@@ -88,6 +91,25 @@ def flip_of(row: EntryRow) -> Flip | None:
         return entries.decode((row.seq, row.prev, row.hash, row.recorded_ms, row.body)).flip
     except (LedgerFault, ValueError, KeyError, TypeError):
         return None
+
+
+def turn_faults(rows: Sequence[EntryRow], turns: Sequence[TurnRow]) -> Iterator[tuple[int, str]]:
+    """(seq, what) for each entry of which the rows about imports say otherwise: they decide which entries an import's
+    effects count from and up to, and which digest its rows are compared with."""
+    told: dict[int, list[TurnRow]] = {}
+    for row in rows:
+        try:
+            entry = entries.decode((row.seq, row.prev, row.hash, row.recorded_ms, row.body))
+        except (LedgerFault, ValueError, KeyError, TypeError):
+            continue  # `cover_faults` says so
+        if entry.flip is not None:
+            told[row.seq] = [TurnRow(row.seq, _TURNS[entry.kind], entry.flip)]
+    found: dict[int, list[TurnRow]] = {}
+    for turn in turns:
+        found.setdefault(turn.seq, []).append(turn)
+    for row in rows:
+        if told.get(row.seq, []) != found.get(row.seq, []):
+            yield row.seq, "turns_altered"
 
 
 def cover_faults(rows: Sequence[EntryRow], effects: Sequence[Effect]) -> Iterator[tuple[int, str]]:

@@ -28,7 +28,15 @@ from lostid.log.growth import edge, grow
 from lostid.log.import_rows import ROWS_ALTERED
 from lostid.log.jws import thumbprint
 from lostid.log.leaf import SALT_BYTES, Leaf, commitment
-from lostid.log.reading_again import cover_faults, entry_faults, flip_of, key_faults, keys_ended, leaf_faults
+from lostid.log.reading_again import (
+    cover_faults,
+    entry_faults,
+    flip_of,
+    key_faults,
+    keys_ended,
+    leaf_faults,
+    turn_faults,
+)
 from lostid.log.tiles import TileSource
 from lostid.secrets import SigningFile
 from lostid.settings import Settings
@@ -111,7 +119,9 @@ class Sequencer:
     def _new_faults(self, rows: list[EntryRow], after: int, upto: int) -> list[tuple[int, str]]:
         self._ended |= keys_ended(rows)
         effects = tree.effects_between(self._conn, after, upto)
-        return [*entry_faults(rows, after, upto, self._hash_of(after)), *cover_faults(rows, effects)]
+        turns = tree.TURNS.run(self._conn, {"after": after, "upto": upto})
+        of_entries = entry_faults(rows, after, upto, self._hash_of(after))
+        return [*of_entries, *cover_faults(rows, effects), *turn_faults(rows, turns)]
 
     def _import_faults(self, rows: list[EntryRow]) -> list[tuple[int, str]]:
         """Releases and withdrawals of imports whose rows are not those that the entry names."""
