@@ -17,7 +17,7 @@ from rich.live import Live
 from rich.table import Table
 
 from lostid_load import fleet, page, results, scenario, server, thresholds
-from lostid_load.driver import Outcome, Target
+from lostid_load.outcome import Outcome, Target
 
 _SCENARIOS = Path(__file__).resolve().parent.parent / "scenarios"
 _LOCAL = frozenset({"127.0.0.1", "localhost", "::1"})
@@ -151,10 +151,15 @@ def _as_json(result: results.Result, broken: list[str]) -> dict[str, Any]:
 def _show(result: results.Result, broken: list[str], console: Console, out: Path) -> None:
     figures = result.figures
     table = Table("", "p50", "p90", "p99", "p99.9", "max", "count", title=result.scenario.name)
-    for label, prefix, count in (("check", "p", "answered"), ("report", "receipt_p", "reports")):
-        if figures[count]:
+    rows = (
+        ("check", "p", result.checks),
+        ("receipt", "receipt_p", result.reports),
+        ("refused everywhere", "everywhere_p", result.everywhere),
+    )
+    for label, prefix, histogram in rows:
+        if count := histogram.get_total_count():
             row = [f"{figures[prefix + q]:.2f} ms" for q in ("50", "90", "99", "99.9", "max")]
-            table.add_row(label, *row, f"{figures[count]:,.0f}")
+            table.add_row(label, *row, f"{count:,}")
     console.print(table)
     console.print(
         f"{figures['checks']:,.0f} checks at {figures['checks_rate']:,.0f}/s, {figures['wrong']:.0f} wrong, "

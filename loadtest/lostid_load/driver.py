@@ -8,66 +8,27 @@ wait counts.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import random
 import resource
 import time
-from array import array
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
+from lostid_load.outcome import LATE_US, Outcome, Second, Target
 from lostid_load.population import Holder, Population
+from lostid_load.reporting import Reporter, report
 from lostid_load.scenario import Scenario
 from lostid_load.schedule import arrivals
 from lostid_load.ticker import Ticker
-from lostid_load.truth import Truth
-from lostid_load.wire import Connection, request
+from lostid_load.wire import Connection, ask, connect, request
 
 _GRACE_S = 5.0
 _LOOK_S = 0.01
 _MOST_WAITING = 200_000
-LATE_US = 100_000  # an answer later than this from its intended start is one that a queue of guests would feel
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """Where the server is, and the keys to use."""
-
-    host: str
-    port: int
-    checker_key: str
-    reporter_key: str
-    operator: str = "load-1"
-    reporter: str = "load-1"
-
-
-@dataclass(slots=True)
-class Second:
-    """What happened in one second of the run (by intended start)."""
-
-    sent: int = 0
-    answered: int = 0
-    refused: int = 0
-    failed: int = 0
-    late: int = 0
-    worst_us: int = 0
-
-
-@dataclass(slots=True)
-class Outcome:
-    """What one process saw. Latencies in microseconds from the intended start."""
-
-    latencies: array[int] = field(default_factory=lambda: array("q"))
-    seconds: list[Second] = field(default_factory=list)
-    statuses: dict[str, int] = field(default_factory=dict)
-    receipts: array[int] = field(default_factory=lambda: array("q"))
-    truth: Truth = field(default_factory=Truth)
-    documents: int = 0
-    unfinished: int = 0
-    loop_lag_us: int = 0
-    cpu_share: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,19 +60,20 @@ class Driver:
         loop = asyncio.get_running_loop()
         self._start = start
         used = _cpu_seconds()
-        connections = [await self._connect(loop) for _ in range(self._scenario.connections)]
+        connections = [await self._connect() for _ in range(self._scenario.connections)]
         watch = loop.create_task(self._watch())
-        reporting = loop.create_task(self._report_along()) if self._scenario.reports_per_second else None
+        reporter = Reporter(self._scenario, self._target, self._process, self._population, self.outcome, self._ask_now)
+        reporting = loop.create_task(reporter.run(start))
         await self._dispatch_all()
         for _ in range(int(_GRACE_S / _LOOK_S)):
-            if not self._in_flight and not self._waiting:
+            if not self._in_flight and not self._waiting and reporting.done():
                 break
             await asyncio.sleep(_LOOK_S)
-        self.outcome.unfinished = self._in_flight + len(self._waiting)
+        self.outcome.unfinished += self._in_flight + len(self._waiting) + reporter.under_way
         for task in (watch, reporting):
-            if task is not None:
-                task.cancel()
-        await asyncio.gather(*(t for t in (watch, reporting) if t is not None), return_exceptions=True)
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
         for connection in connections:
             connection.close()
         self.outcome.cpu_share = (_cpu_seconds() - used) / max(1e-9, time.monotonic() - start)
@@ -119,17 +81,17 @@ class Driver:
 
     async def prepare(self) -> None:
         """Make the population true: the reports that the scenario stands on."""
-        loop = asyncio.get_running_loop()
         todo = deque(self._population.reports())
         count = len(todo)
 
         async def work() -> None:
-            connection = await self._connect(loop, keep=False)
+            connection = await self._connect(keep=False)
             while todo:
                 body = todo.popleft()
                 number = body["document"]["number"]  # type: ignore[index]
                 self.outcome.truth.asking(number, 0.0)
-                status, reply = await self._report(connection, body, f"load-{self._scenario.seed}-{number}")
+                raw = report(self._target, self._scenario.seed, body, f"load-{self._scenario.seed}-{number}")
+                status, reply = await ask(connection, raw)
                 if status not in (200, 201):
                     raise RuntimeError(f"a report of the preparation was answered {status}: {reply[:300]!r}")
             connection.close()
@@ -137,10 +99,8 @@ class Driver:
         await asyncio.gather(*(work() for _ in range(min(4, count))))
         self.outcome.truth.reported_at.update({holder.number: 0.0 for holder in self._population.reported})
 
-    async def _connect(self, loop: asyncio.AbstractEventLoop, *, keep: bool = True) -> Connection:
-        _, connection = await loop.create_connection(
-            lambda: Connection(self._when_free if keep else _nothing), self._target.host, self._target.port
-        )
+    async def _connect(self, *, keep: bool = True) -> Connection:
+        connection = await connect(self._target, self._when_free if keep else None)
         if keep:
             self._free.append(connection)
         return connection
@@ -194,7 +154,7 @@ class Driver:
         end = self._start + self._scenario.seconds + _GRACE_S
         while time.monotonic() < end:
             try:
-                connection = await self._connect(asyncio.get_running_loop())
+                connection = await self._connect()
             except OSError:
                 await asyncio.sleep(0.05)
                 continue
@@ -252,38 +212,6 @@ class Driver:
             self.outcome.seconds.append(Second())
         return self.outcome.seconds[index]
 
-    async def _report(self, connection: Connection, body: dict[str, Any], key: str) -> tuple[int, bytes]:
-        waiter: asyncio.Future[tuple[int, bytes]] = asyncio.get_running_loop().create_future()
-        full = {**body, "operator": self._target.reporter, "case_number": f"load-{self._scenario.seed}"}
-        raw = request(self._target.host, "/v1/reports", self._target.reporter_key, full, key)
-        connection.send(raw, lambda status, reply: None if waiter.done() else waiter.set_result((status, reply)))
-        return await waiter
-
-    async def _report_along(self) -> None:
-        """Reports among the checks: each is checked at once on whatever connection is next, and must be refused."""
-        connection = await self._connect(asyncio.get_running_loop(), keep=False)
-        gap = self._scenario.processes / self._scenario.reports_per_second
-        at = self._start
-        while at < self._start + self._scenario.seconds:
-            at += self._rng.expovariate(1.0 / gap)
-            await asyncio.sleep(max(0.0, at - time.monotonic()))
-            holder = self._population.to_report()
-            body = {"document": holder.document, "reason": "stolen", "effective_at": "2020-01-01"}
-            began = time.monotonic()
-            self.outcome.truth.asking(holder.number, began)
-            key = f"storm-{self._scenario.seed}-{self._process}-{holder.number}"
-            status, _ = await self._report(connection, body, key)
-            if status == 201:
-                now = time.monotonic()
-                self.outcome.truth.receipt(holder.number, now)
-                self.outcome.receipts.append(int((now - began) * 1e6))
-                for _ in range(4):
-                    self._ask_now(holder)
-            else:
-                self.outcome.statuses[f"report {status}"] = self.outcome.statuses.get(f"report {status}", 0) + 1
-                if not connection.open:
-                    connection = await self._connect(asyncio.get_running_loop(), keep=False)
-
     def _ask_now(self, holder: Holder) -> None:
         due = _Due(time.monotonic(), (holder,) * self._scenario.batch)
         self._second(due.intended).sent += 1
@@ -303,10 +231,6 @@ class Driver:
             if now - told >= 1.0:
                 told = now
                 self._progress(self.outcome)
-
-
-def _nothing(connection: Connection) -> None:
-    """A connection that is used by one task is not handed on."""
 
 
 def _cpu_seconds() -> float:

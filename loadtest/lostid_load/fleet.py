@@ -10,7 +10,8 @@ from multiprocessing.connection import Connection, wait
 
 import uvloop
 
-from lostid_load.driver import Driver, Outcome, Target
+from lostid_load.driver import Driver
+from lostid_load.outcome import Outcome, Target
 from lostid_load.scenario import Scenario
 
 _READY_S = 600.0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import math
 from collections.abc import Sequence
+from typing import Any
 
 from lostid_load.results import Result
 
@@ -49,6 +50,8 @@ def render(result: Result, broken: Sequence[str]) -> str:
         _figure(_short(figures["p50"]), "p50"),
         _figure(_short(figures["p99"]), "p99"),
         _figure(_short(figures["p99.9"]), "p99.9"),
+        *([_figure(_short(figures["receipt_p99"]), "p99, until the receipt")] if figures["reports"] else []),
+        *([_figure(_short(figures["everywhere_p99"]), "p99, until refused everywhere")] if figures["probes"] else []),
         _figure(f"{figures['failed'] + figures['unfinished']:,.0f}", "failed or unfinished"),
         "</div>",
     ]
@@ -58,7 +61,8 @@ def render(result: Result, broken: Sequence[str]) -> str:
         parts.append(f'<p class="note">Not kept: {html.escape(text)}</p>')
     parts += [
         "<h2>Latency by percentile, from the intended start</h2>",
-        _percentile_plot(result),
+        _percentile_plot(("line", result.checks)),
+        *_of_reports(result),
         "<h2>Requests per second</h2>",
         '<p><span class="key">answered</span>, <span class="key-second">as scheduled (dashed)</span></p>',
         _throughput_plot(result),
@@ -86,27 +90,41 @@ def _short(ms: float) -> str:
     return f"{ms / 1000:.2f} s" if ms >= 1000 else f"{ms:.3g} ms"
 
 
-def _percentile_plot(result: Result) -> str:
+def _of_reports(result: Result) -> list[str]:
+    if not result.everywhere.get_total_count():
+        return []
+    legend = (
+        '<p><span class="key">until the receipt</span>, '
+        f'<span class="key-second">until {result.scenario.probes} connections were refused (dashed)</span></p>'
+    )
+    plot = _percentile_plot(("line", result.reports), ("line second", result.everywhere))
+    return ["<h2>Reports by percentile, from when they were due</h2>", legend, plot]
+
+
+def _percentile_plot(*shown: tuple[str, Any]) -> str:
     """Percentile on a scale of nines, so that the tail has room; latency on a logarithmic one."""
-    count = result.checks.get_total_count()
-    if not count:
+    lines = [(kind, _points(histogram)) for kind, histogram in shown]
+    longest = max((points for _, points in lines), key=len)
+    if not longest:
         return "<p>No answers.</p>"
-    # As far as there are answers to tell one percentile from the next: beyond that the line would only look calm.
+    latencies = [latency for _, points in lines for _, latency in points]
+    top, low, last = max(latencies) * 1.2, min(latencies) * 0.8, _nines(longest[-1][0])
+    inner = _log_grid(low, top)
+    for q, _ in longest:
+        if q in (0, 50, 90, 99, 99.9, 99.99, 99.999):
+            label = f"p{q:g}" if q else "min"
+            inner += f'<text x="{_x(_nines(q), last):.0f}" y="{_HEIGHT - 12}" text-anchor="middle">{label}</text>'
+    for kind, points in lines:
+        path = " ".join(f"{_x(_nines(q), last):.1f},{_y_log(latency, low, top):.1f}" for q, latency in points)
+        inner += f'<polyline class="{kind}" points="{path}"/>'
+    return _svg(inner, "latency in ms by percentile")
+
+
+def _points(histogram: Any) -> list[tuple[float, float]]:
+    """As far as there are answers to tell one percentile from the next: beyond that the line would only look calm."""
+    count = histogram.get_total_count()
     known = [q for q in _QUANTILES if q <= 50 or count * (100 - q) >= 100]
-    points = [(q, result.checks.get_value_at_percentile(q) / 1000.0) for q in known]
-    xs = [_nines(q) for q, _ in points]
-    top, low = max(y for _, y in points) * 1.2, min(y for _, y in points) * 0.8
-    ticks = [_x(x, xs[-1]) for x in xs]
-    ys = [_y_log(y, low, top) for _, y in points]
-    labels = "".join(
-        f'<text x="{x:.0f}" y="{_HEIGHT - 12}" text-anchor="middle">{f"p{q:g}" if q else "min"}</text>'
-        for x, (q, _) in zip(ticks, points, strict=True)
-        if q in (0, 50, 90, 99, 99.9, 99.99, 99.999)
-    )
-    path = " ".join(f"{x:.1f},{y:.1f}" for x, y in zip(ticks, ys, strict=True))
-    return _svg(
-        _log_grid(low, top) + labels + f'<polyline class="line" points="{path}"/>', "latency in ms by percentile"
-    )
+    return [(q, histogram.get_value_at_percentile(q) / 1000.0) for q in known] if count else []
 
 
 def _throughput_plot(result: Result) -> str:
@@ -128,7 +146,11 @@ def _worst_plot(result: Result) -> str:
 
 
 def _table(result: Result) -> str:
-    rows = [("checks, from the intended start", result.checks), ("reports, until the receipt", result.reports)]
+    rows = [
+        ("checks, from the intended start", result.checks),
+        ("reports, until the receipt", result.reports),
+        ("reports, until refused everywhere", result.everywhere),
+    ]
     head = "".join(f"<th>p{q:g}</th>" for q in (50, 90, 99, 99.9, 99.99)) + "<th>max</th><th>count</th>"
     lines = []
     for label, histogram in rows:

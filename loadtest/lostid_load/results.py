@@ -10,7 +10,7 @@ from typing import Any
 
 from hdrh.histogram import HdrHistogram
 
-from lostid_load.driver import Outcome, Second
+from lostid_load.outcome import Outcome, Second
 from lostid_load.scenario import Scenario
 
 _MOST_US = 120_000_000
@@ -44,6 +44,7 @@ class Result:
     seconds: list[Second]
     checks: Any
     reports: Any
+    everywhere: Any
     wrong: list[str]
     bottleneck: str | None
     steps: list[StepResult]
@@ -52,6 +53,7 @@ class Result:
 def add_up(scenario: Scenario, outcomes: Sequence[Outcome], elapsed: float) -> Result:
     """Merge the processes of one run."""
     checks, reports = _histogram(o.latencies for o in outcomes), _histogram(o.receipts for o in outcomes)
+    everywhere = _histogram(o.everywhere for o in outcomes)
     statuses: Counter[str] = Counter()
     for outcome in outcomes:
         statuses.update(outcome.statuses)
@@ -73,13 +75,17 @@ def add_up(scenario: Scenario, outcomes: Sequence[Outcome], elapsed: float) -> R
         "stale": float(sum(truth.stale for truth in truths)),
         "phantom": float(sum(truth.phantom for truth in truths)),
         "reports": float(reports.get_total_count()),
+        "probes": float(sum(outcome.probes for outcome in outcomes)),
         "driver_lag": max(outcome.loop_lag_us for outcome in outcomes) / 1000.0,
         "driver_cpu": max(outcome.cpu_share for outcome in outcomes),
         **_percentiles("p", checks),
         **_percentiles("receipt_p", reports),
+        **_percentiles("everywhere_p", everywhere),
     }
     examples = [example for truth in truths for example in truth.examples][:10]
-    return Result(scenario, figures, dict(statuses), seconds, checks, reports, examples, _bottleneck(figures), steps)
+    return Result(
+        scenario, figures, dict(statuses), seconds, checks, reports, everywhere, examples, _bottleneck(figures), steps
+    )
 
 
 def _steps(scenario: Scenario, seconds: Sequence[Second]) -> list[StepResult]:

@@ -27,7 +27,10 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """One load test, reproducible by ``seed``."""
+    """One load test, reproducible by ``seed``.
+
+    ``probes``: on how many connections a card is checked from the moment its report is due until each has refused it.
+    """
 
     name: str
     about: str
@@ -41,6 +44,7 @@ class Scenario:
     reported: int = 500
     replaced: int = 200
     reports_per_second: float = 0.0
+    probes: int = 0
     ladder: bool = False
     thresholds: tuple[str, ...] = field(default=())
 

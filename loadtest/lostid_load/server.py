@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from lostid_load.driver import Target
+from lostid_load.outcome import Target
 
 _READY_S = 60.0
 

@@ -7,6 +7,8 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
+from lostid_load.outcome import Target
+
 Done = Callable[[int, bytes], None]
 """Called with the status (0: the connection broke) and the body."""
 
@@ -25,7 +27,7 @@ def request(host: str, path: str, key: str, body: Mapping[str, Any], idempotency
 class Connection(asyncio.Protocol):
     """A kept-alive connection. ``on_free`` is called whenever it can take the next request."""
 
-    def __init__(self, on_free: Callable[[Connection], None]) -> None:
+    def __init__(self, on_free: Callable[[Connection], None] | None) -> None:
         self._on_free = on_free
         self._transport: asyncio.Transport | None = None
         self._buffer = b""
@@ -58,13 +60,14 @@ class Connection(asyncio.Protocol):
             return
         self._buffer = b""
         self._finish(int(buffer[9:12]), buffer[head_end + 4 : end])
-        if self.open:
+        if self.open and self._on_free is not None:
             self._on_free(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
         self._finish(0, b"")
-        self._on_free(self)
+        if self._on_free is not None:
+            self._on_free(self)
 
     def close(self) -> None:
         """Close it."""
@@ -75,6 +78,19 @@ class Connection(asyncio.Protocol):
         done, self._done = self._done, None
         if done is not None:
             done(status, body)
+
+
+async def connect(target: Target, on_free: Callable[[Connection], None] | None = None) -> Connection:
+    """A connection; without ``on_free``, of one task that knows itself when it can take the next request."""
+    loop = asyncio.get_running_loop()
+    return (await loop.create_connection(lambda: Connection(on_free), target.host, target.port))[1]
+
+
+async def ask(connection: Connection, raw: bytes) -> tuple[int, bytes]:
+    """One request and its reply (status 0: the connection broke)."""
+    told: asyncio.Future[tuple[int, bytes]] = asyncio.get_running_loop().create_future()
+    connection.send(raw, lambda status, body: None if told.done() else told.set_result((status, body)))
+    return await told
 
 
 def _content_length(head: bytes) -> int:

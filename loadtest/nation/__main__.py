@@ -12,8 +12,8 @@ import argparse
 import json
 import os
 import platform
-import shutil
 import sys
+import tempfile
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,15 +29,21 @@ def main() -> int:
     """Measure, show, write."""
     parser = argparse.ArgumentParser(prog="nation", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--sizes", type=int, nargs="+", default=[1_000, 100_000, 1_000_000, 10_000_000])
-    parser.add_argument("--directory", type=Path, default=Path("/var/tmp/lostid-nation"))  # noqa: S108 -- made 0700
-    parser.add_argument("--keep", action="store_true", help="leave the ledgers there; those that are there are used")
+    parser.add_argument("--directory", type=Path, help="where the ledgers are made, and stay; those there are used")
     parser.add_argument("--rounds", type=int, default=5, help="of the comparison of speed; 0: none")
     parser.add_argument("--seconds", type=float, default=4.0)
     parser.add_argument("--out", type=Path, default=Path("loadtest-results"))
     options = parser.parse_args()
+    if options.directory is not None:
+        return _measure(options, options.directory)
+    with tempfile.TemporaryDirectory(prefix="lostid-nation-") as folder:
+        return _measure(options, Path(folder))
+
+
+def _measure(options: argparse.Namespace, directory: Path) -> int:
     console = Console(stderr=True)
     told: dict[str, Any] = {"at": datetime.now(UTC).isoformat(timespec="seconds"), "machine": _machine(), "sizes": []}
-    places = {size: options.directory / str(size) for size in sorted(options.sizes)}
+    places = {size: directory / str(size) for size in sorted(options.sizes)}
     for size, place in places.items():
         told["sizes"].append(_measured(size, place))
         console.print(told["sizes"][-1])
@@ -49,9 +55,6 @@ def main() -> int:
     options.out.mkdir(parents=True, exist_ok=True)
     (options.out / "nation.json").write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
     plots.write(told["sizes"], options.out)
-    if not options.keep:
-        for place in places.values():
-            shutil.rmtree(place)
     return 0
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from lostid.domain.gb11643 import check_character
 from lostid_load import results, scenario, thresholds
-from lostid_load.driver import Outcome, Second
+from lostid_load.outcome import Outcome, Second
 from lostid_load.population import Holder, Population, number_of
 from lostid_load.schedule import arrivals
 from lostid_load.truth import Truth
@@ -137,3 +137,16 @@ def test_highest_rate_sustained() -> None:
     assert results.add_up(plan, [Outcome(seconds=seconds)], 8).figures["sustained"] == 20
     late = [Second(sent=10, answered=10, late=1)] * 8
     assert results.add_up(plan, [Outcome(seconds=late)], 8).figures["sustained"] == 0
+
+
+def test_bottleneck() -> None:
+    """A driver that has no more to give says so, whichever process it is; one that has says nothing."""
+    plan = scenario.Scenario("x", "", 1, (scenario.Step(1, 1, 1),), {})
+
+    def said(*outcomes: Outcome) -> str:
+        return results.add_up(plan, outcomes, 1.0).bottleneck or ""
+
+    easy = Outcome(cpu_share=0.8, loop_lag_us=19_000)
+    assert said(easy, easy) == ""
+    assert "used 90% of a core" in said(easy, Outcome(cpu_share=0.9))
+    assert "up to 30 ms late" in said(Outcome(loop_lag_us=30_000), easy)

@@ -1,11 +1,13 @@
 """The load test against a real registry."""
 
+import contextlib
 import json
+import multiprocessing
 import os
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +42,7 @@ connections = 4
 reported = 20
 replaced = 10
 reports_per_second = 5
+probes = 2
 thresholds = ["wrong==0", "failed==0"]
 [mix]
 unreported = 0.6
@@ -60,19 +63,48 @@ def test_right_answers(run: Run, tmp_path: Path) -> None:
         assert (code, figures["wrong"], figures["failed"], figures["unfinished"]) == (0, 0, 0, 0)
         assert figures["answered"] > 200
         assert figures["reports"] > 3
+        # No probe of a card ends before its report is in force, and each has had an answer.
+        assert figures["probes"] >= 2 * figures["reports"]
+        assert 0 < figures["everywhere_p50"] <= figures["everywhere_pmax"]
     assert {file.name for file in (tmp_path / "out").iterdir()} == {"small.json", "small.html", "small.hgrm"}
     page = (tmp_path / "out" / "small.html").read_text()
     assert page.startswith("<!doctype html>")
+    assert "until 2 connections were refused" in page
     assert "http" not in page  # it needs nothing from anywhere
 
 
+@pytest.fixture
+def slow_drivers() -> Iterator[None]:
+    """Every driver process stands still for a moment, again and again."""
+    ended = threading.Event()
+
+    def hold() -> None:
+        while not ended.wait(0.1):
+            drivers = [child.pid for child in multiprocessing.active_children() if child.pid is not None]
+            for sign, seconds in ((signal.SIGSTOP, 0.1), (signal.SIGCONT, 0.0)):
+                for pid in drivers:
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(pid, sign)
+                time.sleep(seconds)
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    yield
+    ended.set()
+    holder.join()
+
+
+@pytest.mark.usefixtures("slow_drivers")
 def test_batches_and_thresholds(run: Run) -> None:
-    """Batches count by document, on two processes; a threshold that is not kept is the exit code."""
+    """Batches count by document, on two processes; a threshold that is not kept is the exit code. Drivers that stand
+    still say that part of the tail is their own."""
     plan = PLAN.replace("connections", "batch = 10\nprocesses = 2\nconnections").replace("seconds = 3", "seconds = 1")
     code, result = run(plan, "--threshold", "p50<1us")
     assert code == 1
     assert result["thresholds_broken"][0].startswith("p50<1us (was ")
     assert result["figures"]["wrong"] == 0
+    assert result["figures"]["driver_lag"] > 50
+    assert "the driver's own loop was up to" in result["bottleneck"]
     assert result["figures"]["checks"] == 10 * result["figures"]["answered"]
 
 
