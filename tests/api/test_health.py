@@ -46,6 +46,12 @@ async def test_registry(valkey_url: str) -> None:
         assert await registry_state(asked) == {"ok": True, "doing": "in_service"}
         client.flushall()
         assert await registry_state(asked) == {"ok": True, "doing": "empty"}
+        writer.sorting(0)
+        assert await registry_state(asked) == {"ok": True, "doing": "sorting"}
+        writer.sorting(40)
+        assert await registry_state(asked) == {"ok": True, "doing": "sorting", "total": 40}
+        assert writer.wipe(writer.head(), LAYOUT, 40)
+        assert await registry_state(asked) == {"ok": True, "doing": "filling", "done": 0, "total": 40}
         await asked.aclose()
     nobody = open_async_client("unix:///nobody")
     assert await registry_state(nobody) == {"ok": False}

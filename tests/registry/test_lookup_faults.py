@@ -7,7 +7,9 @@ from typing import Protocol
 import pytest
 import uvloop
 
-from lostid.registry.client import open_client
+from lostid.api.health import registry_state
+from lostid.engines import valkey
+from lostid.registry.client import open_async_client, open_client
 from lostid.registry.lookup import FreshnessUnproven, Source
 from lostid.registry.reader import Question
 from lostid.registry.writer import Writer
@@ -138,3 +140,25 @@ async def test_never_there(own_valkey: Server) -> None:
         own_valkey.start()
         prepared(own_valkey)
         await until_redis_answers(work)
+
+
+async def test_loading(own_valkey: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that still reads its file is up, and says how far it is; the ledger answers until it has read it."""
+    known = prepared(own_valkey)
+    with open_client(own_valkey.url) as client:
+        for number in range(2_000):
+            client.set(f"other {number}", "x" * 100)
+        client.save()
+    own_valkey.kill()
+    slow = {"key-load-delay": "2000", "loading-process-events-interval-bytes": "1024"}
+    monkeypatch.setattr(valkey, "SETTINGS", valkey.SETTINGS | slow)
+    own_valkey.start()
+    asked = open_async_client(own_valkey.url)
+    told = await registry_state(asked)
+    assert (told["ok"], told["doing"]) == (True, "loading")
+    assert 0 <= told["done"] < told["total"]
+    async with worker(own_valkey.url, known) as work:
+        assert (await work.look(1))[0][1] is Source.LEDGER
+        await until_redis_answers(work)
+    assert await registry_state(asked) == {"ok": True, "doing": "in_service"}
+    await asked.aclose()

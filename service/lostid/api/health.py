@@ -20,7 +20,7 @@ from lostid.domain.roles import ADMIN
 from lostid.filter.page import Slot, Unproven, boottime_ns
 from lostid.ledger import entries, hosts
 from lostid.ledger.statement import AsyncConn
-from lostid.registry.head import read_head_async
+from lostid.registry.head import read_head_async, read_loading_async
 
 PATIENCE_S = 1.0
 T = TypeVar("T")
@@ -100,13 +100,21 @@ async def _ledger_answers(parts: Parts) -> bool:
 
 
 async def registry_state(client: redis.asyncio.Redis) -> dict[str, Any]:
-    """Whether it answers, and how far a fill is: until the registry is in service the ledger answers for it."""
-    head = await _within(read_head_async(client))
-    if head is None:
-        return {"ok": False}
+    """Whether it answers, and what it is doing: until the registry is in service the ledger answers for it."""
+    return await _within(_registry_doing(client)) or {"ok": False}
+
+
+async def _registry_doing(client: redis.asyncio.Redis) -> dict[str, Any]:
+    try:
+        head = await read_head_async(client)
+    except redis.BusyLoadingError:
+        done, total = await read_loading_async(client)
+        return {"ok": True, "doing": "loading", "done": done, "total": total}
     told: dict[str, Any] = {"ok": True, "doing": head.phase}
     if head.phase == "filling":
         told |= {"done": min(head.done, head.total), "total": head.total}
+    elif head.phase == "sorting" and head.sorting:
+        told["total"] = head.sorting
     return told
 
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import csv
 import json
 import re
-from collections.abc import Callable, Mapping
-from typing import Any, Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, NamedTuple
 
 from lostid.api.models import MAX_ALIASES
 
@@ -86,8 +86,43 @@ def without_bom(charset: str, line: bytes) -> bytes:
     return line.removeprefix(_BOMS.get(charset, _BOMS["utf-8"]))
 
 
-def csv_parser(charset: str, header: bytes) -> Parse:
-    """How the lines after this header are read. Raises BadHeader."""
+class Plain(NamedTuple):
+    """A line without quotation marks, taken apart: its number, its case number, and whatever else stands in it."""
+
+    number: str
+    case_number: str
+    rest: str
+
+
+class CsvParse:
+    """How the lines after a header are read. `plain` is the short way to the two cells that differ in every line."""
+
+    def __init__(self, charset: str, columns: Sequence[str]) -> None:
+        self._charset, self._columns, self._width = charset, columns, len(columns)
+        self._number, self._case = columns.index("number"), columns.index("case_number")
+
+    def __call__(self, line: bytes) -> Fields:
+        cells = _cells(self._charset, line)
+        if len(cells) > self._width and any(cells[self._width :]):
+            raise BadLine("columns")
+        # Fewer are no fault: spreadsheets leave empty cells at the end of a line away.
+        return {name: cell for name, cell in zip(self._columns, map(str.strip, cells), strict=False) if cell}
+
+    def plain(self, line: bytes) -> Plain | None:
+        """None: to be read the ordinary way. Lines with the same `rest` differ in number and case number alone."""
+        if not line.isascii() or len(line) > LINE_LIMIT:  # ASCII is the same in both charsets
+            return None
+        text = line.decode("ascii").removesuffix("\r")
+        cells = text.split(",")
+        if len(cells) != self._width or '"' in text:
+            return None
+        number, case_number = cells[self._number], cells[self._case]
+        cells[self._number] = cells[self._case] = ""
+        return Plain(number, case_number, ",".join(cells))
+
+
+def csv_parser(charset: str, header: bytes) -> CsvParse:
+    """Raises BadHeader."""
     try:
         columns = [name.strip() for name in _cells(charset, header)]
     except BadLine as bad:
@@ -100,16 +135,7 @@ def csv_parser(charset: str, header: bytes) -> Parse:
     faults += [(f"/header/{name}", "field_missing") for name in REQUIRED if name not in columns]
     if faults:
         raise BadHeader(faults)
-    width = len(columns)
-
-    def parse(line: bytes) -> Fields:
-        cells = _cells(charset, line)
-        if len(cells) > width and any(cells[width:]):
-            raise BadLine("columns")
-        # Fewer are no fault: spreadsheets leave empty cells at the end of a line away.
-        return {name: cell for name, cell in zip(columns, map(str.strip, cells), strict=False) if cell}
-
-    return parse
+    return CsvParse(charset, columns)
 
 
 def _cells(charset: str, line: bytes) -> list[str]:

@@ -7,23 +7,23 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta
 from hashlib import blake2b
 from typing import Any, Final, NamedTuple
 
 from lostid.api import ids
 from lostid.api.clock import Clock, parse_instant_or_date
-from lostid.api.import_lines import REQUIRED, BadLine, Fields, Parse
+from lostid.api.import_lines import REQUIRED, BadLine, CsvParse, Fields, Parse, Plain
 from lostid.domain import staged
 from lostid.domain.canonical import Canonical, canonicalise
 from lostid.domain.decide import ReportDecision, decide_cover, decide_report, effects_on
 from lostid.domain.errors import Refusal
 from lostid.domain.instance import Instance, instance_of
 from lostid.domain.keys import Keyring
-from lostid.domain.staged import EFFECTS_A_LINE, KEY_BYTES, ORDINAL_BYTES, PART_LINES
+from lostid.domain.staged import EFFECTS_A_LINE, KEY_BYTES, ORDINAL_BYTES
 from lostid.ledger.apikeys import ApiKey
-from lostid.ledger.import_parts import LINE_DIFFERS, NO_PRINT, PRINT_BYTES, Part, Rejection, cut, joined
+from lostid.ledger.import_parts import NO_PRINT, PRINT_BYTES
 
 _NONCE_BYTES: Final = 12
 _NONCES: Final = 1_024 * _NONCE_BYTES
@@ -43,20 +43,47 @@ class Stager:
         self._id = import_id
         self._today = clock.today(now_ms)
         self._rules: dict[str, Any] = {"zone": clock.zone, "today": self._today, "now_ms": now_ms}
-        self._print = blake2b(digest_size=PRINT_BYTES, key=keyring.fingerprint_key, person=b"lostid.importrow")
+        printing = blake2b(digest_size=PRINT_BYTES, key=keyring.fingerprint_key, person=b"lostid.importrow")
+        self._begin_print = printing.copy
         self._nonces, self._nonce_at = b"", 0
         self._decided: dict[tuple[Any, ...], _Decided] = {}
+        self._alike: dict[str, _Alike] = {}
 
     def print_of(self, raw: bytes) -> bytes:
         """16 bytes to know the line again by; of one with nothing on it, NO_PRINT."""
         if not raw.strip():
             return NO_PRINT
-        made = self._print.copy()
+        made = self._begin_print()
         made.update(raw.removesuffix(b"\r"))
         return made.digest()
 
-    def staged(self, fields: Fields, line: int) -> tuple[bytes, bytes, str]:
-        """The rows of a line, the sealed tokens of its documents, its case number. Raises BadLine."""
+    def read(self, parse: Parse, raw: bytes, line: int) -> Staged:
+        """What is staged of a line. Raises BadLine."""
+        plain = parse.plain(raw) if isinstance(parse, CsvParse) else None
+        if plain is None:
+            return self.staged(parse(raw), line)
+        alike = self._alike.get(plain.rest)
+        found = None if alike is None else self._like(alike, plain, line)
+        return self.staged(parse(raw), line, plain.rest) if found is None else found
+
+    def _like(self, alike: _Alike, plain: Plain, line: int) -> Staged | None:
+        """The short way for a line that differs from an earlier one in number and case number alone. None: not for
+        this one, which may be refused as well; the long way tells."""
+        case_number = plain.case_number
+        if ids.REFERENCE.fullmatch(case_number) is None or ids.reads_as_number(case_number):
+            return None
+        try:
+            document = canonicalise(alike.type, plain.number, alike.issuing_state, self._today)
+        except Refusal:
+            return None
+        if _shape(document) != alike.shape or (document.birth is not None and document.birth > alike.born_by):
+            return None
+        rows, sealed = self._rows(document, alike.types, alike.tails, line)
+        return rows, sealed, case_number
+
+    def staged(self, fields: Fields, line: int, rest: str | None = None) -> Staged:
+        """The rows of a line, the sealed tokens of its documents, its case number; `rest`: by which to know others
+        that are alike. Raises BadLine."""
         for name in REQUIRED:
             if name not in fields:
                 raise BadLine("field_missing", name)
@@ -68,7 +95,7 @@ class Stager:
         if self._key.reasons and reason not in self._key.reasons:
             raise BadLine("reason_not_allowed", "reason")
         try:
-            rows, sealed = self._effects(fields, line)
+            rows, sealed = self._effects(fields, line, rest)
         except Refusal as refusal:
             field = refusal.pointer.strip("/").replace("/", "_")
             if _EXCEL(str(fields.get(field, ""))):
@@ -76,7 +103,7 @@ class Stager:
             raise BadLine(refusal.code, field) from None
         return rows, sealed, case_number
 
-    def _effects(self, fields: Fields, line: int) -> tuple[bytes, bytes]:
+    def _effects(self, fields: Fields, line: int, rest: str | None) -> tuple[bytes, bytes]:
         document = canonicalise(fields["type"], fields["number"], fields.get("issuing_state"), self._today)
         instance = instance_of(_instance(fields, ""), document, self._today)
         if "also_known_as" in fields:
@@ -84,21 +111,42 @@ class Stager:
         decided = self._decision(fields, document, instance)
         if decided.tails is None:
             return self._report(fields, document, instance, line)
-        keyed = [self._keyed(document.under(type)) for type in decided.types]
+        if rest is not None:
+            self._remember(rest, fields, document, decided)
+        return self._rows(document, decided.types, decided.tails, line)
+
+    def _rows(
+        self, document: Canonical, types: Sequence[str], tails: Sequence[bytes], line: int
+    ) -> tuple[bytes, bytes]:
+        if len(types) == len(tails) == 1:  # nearly always
+            key, sealed = self._keyed(document)
+            return key + (line * EFFECTS_A_LINE).to_bytes(ORDINAL_BYTES) + tails[0], sealed
+        keyed = [self._keyed(document.under(type)) for type in types]
         rows: list[bytes] = []
         place = line * EFFECTS_A_LINE
         for key, _ in keyed:
-            for tail in decided.tails:
+            for tail in tails:
                 rows += (key, place.to_bytes(ORDINAL_BYTES), tail)
                 place += 1
         return b"".join(rows), b"".join([sealed for _, sealed in keyed])
+
+    def _remember(self, rest: str, fields: Fields, document: Canonical, decided: _Decided) -> None:
+        """The number has a say in the instance as well: nothing is issued before the holder's birth, and a
+        `valid_until` alone is read by the holder's age."""
+        valid_from = fields.get("valid_from")
+        if decided.tails is None or ("valid_until" in fields and valid_from is None):
+            return
+        born_by = decided.after if valid_from is None else min(decided.after, date.fromisoformat(valid_from))
+        if len(self._alike) >= _REMEMBERED:
+            self._alike.clear()
+        state = fields.get("issuing_state")
+        self._alike[rest] = _Alike(fields["type"], state, _shape(document), born_by, decided.types, decided.tails)
 
     def _decision(self, fields: Fields, document: Canonical, instance: Instance) -> _Decided:
         """What a report decides, from memory where it can be: it depends on the number in two ways only. Its shape
         gives the types after a death; and nothing may have happened before the holder's birth."""
         effective, replaced = fields.get("effective_at"), _instance(fields, "replaced_by_")
-        shape = document.type, document.birth is None, document.issue_no
-        asked = (*shape, instance, fields["reason"], effective, *replaced.items())
+        asked = (*_shape(document), instance, fields["reason"], effective, *replaced.items())
         decided = self._decided.get(asked)
         if decided is not None and (document.birth is None or document.birth <= decided.after):
             return decided
@@ -176,63 +224,24 @@ class _Decided:
             self.after = date.min
 
 
-class Made(NamedTuple):
-    """What became of a part of the file in this sending."""
-
-    part: Part
-    rejections: list[Rejection]
-    """Those that are new."""
-    rejected: int
-    """In all, as of this part."""
-    changed: bool
+Staged = tuple[bytes, bytes, str]
+"""Rows, sealed tokens, case number."""
+_Shape = tuple[str, bool, int | None]
 
 
-class PartMaker:
-    """Puts a part of the file together, line by line; or compares it with what is known of it."""
+class _Alike(NamedTuple):
+    """What lines say that differ in number and case number alone, for numbers of one shape."""
 
-    def __init__(self, stager: Stager, parse: Parse, place: int, known: Part | None, rejected: int) -> None:
-        """`rejected`: how many of the known lines were."""
-        self._stager, self._parse, self._place = stager, parse, place
-        self._known, self._were_rejected = known, rejected
-        self._lines_known = 0 if known is None else known.lines
-        self._differing: list[int] = []
-        self._accepted = 0
-        self._prints: list[bytes] = []
-        self._rows: list[bytes] = []
-        self._sealed: list[bytes] = []
-        self._cases: list[str] = []
-        self._rejections: list[Rejection] = []
+    type: str
+    issuing_state: str | None
+    shape: _Shape
+    born_by: date
+    types: Sequence[str]
+    tails: Sequence[bytes]
 
-    def take(self, line: int, raw: bytes) -> None:
-        print_ = self._stager.print_of(raw)
-        place = (line - 1) % PART_LINES
-        if place < self._lines_known:
-            if self._known is not None and self._known.print_of(place) != print_:
-                self._differing.append(line)
-            return
-        self._prints.append(print_)
-        if print_ is NO_PRINT:
-            return
-        try:
-            rows, sealed, case = self._stager.staged(self._parse(raw), line)
-        except BadLine as bad:
-            self._rejections.append(Rejection(line, bad.code, bad.field))
-            return
-        self._accepted += 1
-        self._rows.append(rows)
-        self._sealed.append(sealed)
-        self._cases.append(case)
 
-    def made(self) -> Made:
-        """A line that came before is the same line, or nobody knows what it should be: then it counts for nothing."""
-        rows, sealed, prints = b"".join(self._rows), b"".join(self._sealed), b"".join(self._prints)
-        fresh = Part(self._place, len(self._prints), self._accepted, prints, rows, sealed, "\n".join(self._cases))
-        if self._known is None:
-            return Made(fresh, self._rejections, len(self._rejections), changed=True)
-        kept = cut(self._known, set(self._differing)) if self._differing else self._known
-        rejected = self._were_rejected + self._known.accepted - kept.accepted + len(self._rejections)
-        rejections = [*(Rejection(line, LINE_DIFFERS, None) for line in self._differing), *self._rejections]
-        return Made(joined(kept, fresh), rejections, rejected, changed=bool(self._differing or fresh.lines))
+def _shape(document: Canonical) -> _Shape:
+    return document.type, document.birth is None, document.issue_no
 
 
 def _effective_at(fields: Fields) -> datetime | date | None:

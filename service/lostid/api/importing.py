@@ -16,7 +16,8 @@ from lostid.api import ids, import_lines
 from lostid.api.admission import Sent, header
 from lostid.api.clock import Clock, now_ms
 from lostid.api.import_lines import BadHeader, Lines, Parse
-from lostid.api.import_rows import PartMaker, Stager
+from lostid.api.import_part import PartMaker
+from lostid.api.import_rows import Stager
 from lostid.api.models import ImportAct, ImportRequest
 from lostid.api.parts import Parts
 from lostid.api.problems import Fault, Problem

@@ -10,6 +10,7 @@ each with a mirror key of its own: neither the pepper nor another mirror's key f
 has a personalisation of its own (RFC 7693 section 2.5), so that no output serves for another purpose.
 """
 
+from collections.abc import Callable
 from functools import partial
 from hashlib import blake2b
 from typing import Final
@@ -37,9 +38,13 @@ _mirror_hash = partial(blake2b, digest_size=KEY_BYTES, person=b"lostid.mirror.1"
 _mirror_check_hash = partial(blake2b, digest_size=8, person=b"lostid.mirrorid1")
 
 
+_LENGTHS: Final = tuple(length.to_bytes(2) for length in range(64))
+
+
 def _prefixed(text: str) -> bytes:
     raw = text.encode("ascii")
-    return len(raw).to_bytes(2, "big") + raw
+    length = len(raw)
+    return (_LENGTHS[length] if length < 64 else length.to_bytes(2)) + raw
 
 
 def token(outer_key: bytes, env: str, type: str, number_material: str) -> bytes:
@@ -80,8 +85,8 @@ class Keyring:
         self._sealing = sealing
         self._cipher = AESGCM(sealing)
         # A hash object that has taken in its key and prefix is copied for each number: half the cost of a new one.
-        self._pepper_hash = _key_hash(key=pepper)
-        self._prefixes = {env: {} for env in ENVIRONMENTS}  # type: dict[str, dict[str, blake2b]]
+        self._begin_key = _key_hash(key=pepper).copy
+        self._begun: dict[str, dict[str, Callable[[], blake2b]]] = {env: {} for env in ENVIRONMENTS}
         self.record_tag_key = self.subkey("record tags")
         self.fingerprint_key = self.subkey("body fingerprints")
         self.set_digest_key = self.subkey("digest of the registry")
@@ -92,23 +97,23 @@ class Keyring:
         return f"<Keyring {self.key_id.hex()}>"
 
     def token(self, env: str, canonical: Canonical) -> bytes:
-        type, material = canonical.material
-        prefixes = self._prefixes[env]
-        prefix = prefixes.get(type)
-        if prefix is None:
-            prefix = prefixes[type] = _token_hash(_prefixed(env) + _prefixed(type), key=self._outer)
-        made = prefix.copy()
+        type, material = canonical.material if canonical.issuing_state else canonical[:2]
+        begin = self._begun[env].get(type)
+        if begin is None:
+            begin = _token_hash(_prefixed(env) + _prefixed(type), key=self._outer).copy
+            self._begun[env][type] = begin
+        made = begin()
         made.update(_prefixed(material))
         return made.digest()
 
     def key_of_token(self, token: bytes) -> bytes:
-        made = self._pepper_hash.copy()
+        made = self._begin_key()
         made.update(token)
         return made.digest()
 
     def key(self, env: str, canonical: Canonical) -> bytes:
         """The document key of a document in an environment."""
-        made = self._pepper_hash.copy()  # key_of_token, written out: a call less on the check's path
+        made = self._begin_key()  # key_of_token, written out: a call less on the check's path
         made.update(self.token(env, canonical))
         return made.digest()
 

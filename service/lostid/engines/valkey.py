@@ -64,13 +64,14 @@ class Valkey:
             )
 
     def ready(self, child: subprocess.Popen[bytes]) -> bool:
-        """Whether it answers; while it still reads its file it says -LOADING."""
+        """Whether it answers, also where the answer is that it still reads its file: the ledger has every record
+        meanwhile, and nobody needs to wait for that."""
         with socket.socket(socket.AF_UNIX) as s:
             s.settimeout(1.0)
             try:
                 s.connect(str(self.sockets / SOCKET))
                 s.sendall(b"PING\r\n")
-                return s.recv(64).startswith(b"+PONG")
+                return s.recv(64).startswith((b"+PONG", b"-LOADING"))
             except OSError:
                 return False
 

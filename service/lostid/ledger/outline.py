@@ -83,4 +83,4 @@ def _whole_keys(conn: Conn, lines: list[bytes], at_once: int) -> Iterator[list[b
 def _fetch(conn: Conn, at_once: int) -> list[bytes]:
     with translated(writing=False), conn.cursor(binary=True) as cursor:
         cursor.execute(_FETCH.format(at_once))
-        return [line for (line,) in cursor]
+        return [line for (line,) in cursor.fetchall()]

@@ -12,6 +12,7 @@ from lostid.registry.keys import FORMAT, HEAD
 
 HASH_LENGTH: Final = 32
 BRING: Final = b"bring:"
+SORTING: Final = b"sorting"
 NONE_BACK: Final = -1
 Seen = tuple[bytes, bytes, bytes]
 _NUMBERS: Final = (b"seq", b"bits", b"count", b"repaired", b"step", b"done", b"total")
@@ -30,15 +31,18 @@ class Head:
     done: int  # of the rows to be read from the ledger
     total: int
     seen: Seen  # seq, hash and fill as they stand there: what a wipe compares
+    sorting: int | None = None  # so many documents does the ledger sort for the next fill; 0: they are being counted
     drop: str = ""  # who is dropping records, and how far he is, "" for nobody
     bring: Mapping[int, int] = field(default_factory=dict)  # import -> the last part whose records are back
 
     @property
     def phase(self) -> str:
-        """`in_service`, `filling` or `empty`, for people and for readyz."""
+        """`in_service`, `filling`, `sorting` or `empty`, for people and for readyz."""
         if self.position is not None:
             return "in_service"
-        return "filling" if self.fill else "empty"
+        if self.fill:
+            return "filling"
+        return "empty" if self.sorting is None else "sorting"
 
 
 EMPTY: Final = Head(None, 0, 0, 0, "", 0, 0, 0, (b"", b"", b""))
@@ -60,6 +64,7 @@ def parse(said: Mapping[bytes, bytes]) -> Head:
         done=numbers[b"done"],
         total=numbers[b"total"],
         seen=seen,
+        sorting=_number(said[SORTING]) if SORTING in said else None,
         drop=said.get(b"drop", b"").decode("ascii", "replace"),
         bring=_bring(said),
     )
@@ -87,6 +92,12 @@ async def read_head_async(client: redis.asyncio.Redis) -> Head:
         return parse(cast(Mapping[bytes, bytes], await client.hgetall(HEAD)))
     except redis.ResponseError as error:
         return _unless_foreign(error)
+
+
+async def read_loading_async(client: redis.asyncio.Redis) -> tuple[int, int]:
+    """Bytes of its file that a server has read, and all of them; zeros once it has."""
+    said = await client.info("persistence")
+    return int(said.get("loading_loaded_bytes", 0)), int(said.get("loading_total_bytes", 0))
 
 
 def _unless_foreign(error: redis.ResponseError) -> Head:

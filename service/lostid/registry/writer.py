@@ -5,6 +5,7 @@ Synchronous, for the relay. Whatever is asked, a step acts only if the head is w
 
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -12,7 +13,7 @@ import redis
 
 from lostid.domain.position import Position
 from lostid.registry.buckets import Layout
-from lostid.registry.head import Head, read_head
+from lostid.registry.head import SORTING, Head, read_head
 from lostid.registry.keys import CHAIN, CHAIN_KEPT, DOUBT, FORMAT, HEAD
 from lostid.registry.scripts import Name, script
 
@@ -63,6 +64,12 @@ class Writer:
         says: list[Arg] = ["format", FORMAT, "bits", layout.bits, "done", 0, "total", total]
         taken = self.run(Name.WIPE, [HEAD, CHAIN, DOUBT], [*seen.seen, nonce, *says])
         return nonce if taken == 1 else None
+
+    def sorting(self, documents: int) -> None:
+        """Say, for people, that a fill with so many documents (0: not counted yet) is being prepared. Nothing follows
+        from it; the fill's wipe takes it away."""
+        with suppress(redis.ResponseError):  # what stands there is not ours
+            self.client.hset(HEAD, SORTING.decode(), str(documents))
 
     def doubted(self, limit: int = 100) -> list[bytes]:
         """Some document keys whose records readers could not believe. Each is handed out once."""

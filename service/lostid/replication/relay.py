@@ -138,6 +138,7 @@ class Relay:
         """Fill the registry anew, unless another relay is at it and gets on."""
         if head.fill and head.fill != self._own_fill and not self._stalled(f"{head.fill}:{head.step}"):
             return False
+        self._writer.sorting(0)
         return self._fill(head, snapshot.count_keys(self._conn))
 
     def _stalled(self, work: str) -> bool:
@@ -149,8 +150,9 @@ class Relay:
     def _fill(self, seen: Head, count: int) -> bool:
         """Wipe what was seen, fill in every record of one snapshot, give the head back last.
 
-        Before the wipe the ledger has sorted its effects, which shows nobody any progress and may take a minute."""
+        Before the wipe the ledger has sorted its effects, which may take a minute; how far it is nobody can tell."""
         layout = layout_for(count)
+        self._writer.sorting(count)
         try:
             with snapshot.snapshot(self._conn) as ledger:
                 outlines = outline.batches(self._conn)
