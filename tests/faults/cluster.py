@@ -14,6 +14,7 @@ from lostid.ledger.apikeys import NewKey
 from lostid.ledger.pool import aconnect
 from lostid.secrets import load_or_make
 from tests.faults.hosts import PARTS, Host
+from tests.faults.importers import CLERK
 from tests.faults.links import Links
 from tests.faults.police import OFFICER, SECOND
 from tests.faults.postgres_pair import LINK, Pair
@@ -58,11 +59,16 @@ class Cluster:
                 wanted = {
                     "police": NewKey("live", "police", ("reporter", "checker"), "station-12", OFFICER),
                     "approver": NewKey("live", "police", ("approver",), "station-7", SECOND),
+                    "importer": NewKey("live", "police", ("importer",), "station-3", CLERK),
                     "hotel": NewKey("live", "hotel", ("checker",)),
                 }
                 return {name: (await make(conn, key))[1] for name, key in wanted.items()}
 
         return asyncio.run(work())
+
+    def ledgers(self) -> list[str]:
+        """The ways of the staying hosts to PostgreSQL."""
+        return [self.hosts[name].environment["LOSTID_DATABASE_URL"] for name in STAYING]
 
     def pids(self, process: str) -> list[int]:
         """`primary`, `standby` (all their processes, the postmaster first), `valkey`, `A/_worker`, `A/supervisor`."""

@@ -18,7 +18,9 @@ from typing import Any, Final
 
 from tests.faults.doors import Door
 from tests.faults.hotels import BATCH, REFUSALS, Hotels
+from tests.faults.importers import Importers
 from tests.faults.police import Police
+from tests.faults.revocations import Revocations
 from tests.faults.scene import Scene
 
 REPORTERS: Final = 8
@@ -36,6 +38,8 @@ class Desks:
         self.scene = Scene(config["seed"], config["doors"])
         self.hotels = Hotels(self.scene, config["hotel"], config["rate"])
         self.police = Police(self.scene, config["police"], config["approver"], self.hotels.aim)
+        self.importers = Importers(self.scene, config["importer"], self.hotels.aim)
+        self.revocations = Revocations(self.scene, config["ledgers"])
 
     async def run(self, path: Path) -> None:
         """Until the order to end; then everything is asked about once more, and saved."""
@@ -45,6 +49,8 @@ class Desks:
                 scene.spawn(work(door))
         for _ in range(REPORTERS):
             scene.spawn(self.police.reporter())
+        scene.spawn(self.importers.importer())
+        scene.spawn(self.revocations.revoker())
         await scene.ending.wait()
         while scene.tasks:
             await asyncio.wait(set(scene.tasks), timeout=1.0)
@@ -55,6 +61,10 @@ class Desks:
             "receipts": len(scene.receipts),
             "replayed": self.police.replayed,
             "withdrawn": self.police.withdrawn,
+            "imported": sum(map(len, self.importers.released.values())),
+            "imports": len(self.importers.released),
+            "revoked": self.revocations.revoked,
+            "asked_with_revoked": self.revocations.asked,
             "hosts": [door.name for door in scene.doors],
         }
         scene.record.save(path)
@@ -111,7 +121,8 @@ class Desks:
         """After healing: every receipt's card is refused at both hosts, and its report is there."""
         scene = self.scene
         until = time.monotonic() + HEALED_S
-        cards = sorted(scene.receipts)
+        imported = [card for cards in self.importers.released.values() for card in cards]
+        cards = [*sorted(scene.receipts), *imported]
         refused: Counter[int] = Counter()
         for door in scene.staying:
             for at in range(0, len(cards), BATCH):
@@ -122,8 +133,9 @@ class Desks:
                     answer = await self.hotels.batch(door, part)
                 for card, result in zip(part, answer.told.get("results", []), strict=False):
                     refused[card] += result.get("status") in REFUSALS
-                waiting = iter(part)
+                waiting = iter([card for card in part if card in scene.receipts])
                 await asyncio.gather(*(self.verify_reports(door, waiting, until) for _ in range(_VERIFY_AT_ONCE)))
+        await self.importers.verify(until)
         for card in cards:
             scene.record.final(card, refused[card] == len(scene.staying))
 

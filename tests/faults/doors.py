@@ -48,6 +48,10 @@ class Door:
         """One POST. After `patience` seconds the connection is closed and the outcome unknown."""
         return await self._exchange(request(HOST, path, key, body, idempotency_key), fresh, patience)
 
+    async def put(self, path: str, key: str, content: bytes, media: str) -> Answer:
+        head = f"PUT {path} HTTP/1.1\r\nHost: {HOST}\r\nAuthorization: Bearer {key}\r\nContent-Type: {media}\r\n"
+        return await self._exchange(f"{head}Content-Length: {len(content)}\r\n\r\n".encode() + content, False, 10.0)
+
     async def get(self, path: str, key: str) -> Answer:
         raw = f"GET {path} HTTP/1.1\r\nHost: {HOST}\r\nAuthorization: Bearer {key}\r\n\r\n".encode()
         return await self._exchange(raw, False, 3.0)

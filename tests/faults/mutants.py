@@ -152,6 +152,20 @@ MUTANTS = (
         ("tests/api/test_cheats.py",),
     ),
     Mutant(
+        "withdrawal_without_effect",
+        "domain/record.py",
+        "undone.setdefault(effect.report_id, effect.action is Action.WITHDRAW)",
+        "undone.setdefault(effect.report_id, False)",
+        ("tests/domain",),
+    ),
+    Mutant(
+        "revocation_not_waited_for",
+        "api/checks.py",
+        "if slots[_AUTH_SEQ] > keys.seq or slots[_GEN] != keys.gen:  # somebody's",
+        "if not keys.loaded:  # somebody's",
+        ("tests/api/test_decision.py",),
+    ),
+    Mutant(
         "lease_counted_twice_as_long",
         "replication/lease.py",
         "until = t_sent + terms.lease_ns",

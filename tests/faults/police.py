@@ -8,14 +8,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 from tests.faults.doors import Answer, Door
-from tests.faults.scene import Scene, document
+from tests.faults.scene import IN_USE, Scene, document, effective, hopeless
 
 OFFICER: Final = "officer-117"
 SECOND: Final = "officer-9"
-_IN_USE: Final = "idempotency_key_in_use"
 _REPLAYED: Final = 0.1
 _WITHDRAWN: Final = 0.12
 _ATTEMPTS: Final = 2000
@@ -52,16 +51,17 @@ class Police:
                 if self.took(answer, card, row):
                     await self._afterwards(doors[(attempt + 1) % 2], card, key, row)
                     return
-                if _hopeless(answer):
+                if hopeless(answer):
                     return
-                await self._pause()
+                await self.scene.pause()
         finally:
             self.scene.under_way.discard(card)
 
     async def send(self, door: Door, card: int, key: str) -> Answer:
-        body = {"document": document(card), "reason": "lost", "operator": OFFICER, "case_number": "F-1"}
+        who = {"operator": OFFICER, "case_number": "F-1"}
+        body = {"document": document(card), **effective(card), "reason": "lost", **who}
         answer = await door.ask("/v1/reports", self.key, body, key, patience=4.0)
-        self.scene.count("a report", answer, _IN_USE)
+        self.scene.count("a report", answer, IN_USE)
         return answer
 
     def took(self, answer: Answer, card: int, row: int) -> bool:
@@ -97,33 +97,14 @@ class Police:
         await asyncio.sleep(scene.chance.uniform(0.2, 6.0))
         path = f"/v1/reports/{scene.receipts[card]}/withdrawal"
         asked = {"operator": OFFICER, "grounds": "other", "evidence": "found at home"}
-        withdrawal = await self._until_known(path, self.key, asked, 202)
+        withdrawal = await scene.until_known("a withdrawal", path, self.key, asked, 202)
         if withdrawal is None:
             return
         scene.withdrawing.add(card)
         scene.record.withdrawal(row, time.monotonic())
         path = f"/v1/withdrawals/{withdrawal.told['id']}/approve"
-        approved = await self._until_known(path, self.approver, {"operator": SECOND}, 200)
+        approved = await scene.until_known("a withdrawal", path, self.approver, {"operator": SECOND}, 200)
         if approved is not None:
             scene.record.withdrawn(row, approved.completed)
             self.withdrawn += 1
             self.told(card)
-
-    async def _until_known(self, path: str, key: str, body: dict[str, Any], right: int) -> Answer | None:
-        again, doors = self.scene.any_key("w"), self.scene.both()
-        for attempt in range(_ATTEMPTS):
-            answer = await doors[attempt % 2].ask(path, key, body, again, patience=4.0)
-            self.scene.count("a withdrawal", answer, _IN_USE)
-            if answer.status == right and "id" in answer.told:
-                return answer
-            if _hopeless(answer):
-                return None
-            await self._pause()
-        return None
-
-    async def _pause(self) -> None:
-        await asyncio.sleep(self.scene.chance.uniform(0.02, 0.25))
-
-
-def _hopeless(answer: Answer) -> bool:
-    return answer.status not in (0, 200, 201, 202, 429, 503) and answer.told.get("code") != _IN_USE

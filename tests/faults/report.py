@@ -32,6 +32,10 @@ class Findings:
     unknown: int = 0
     replayed: int = 0
     withdrawn: int = 0
+    imports: int = 0
+    imported: int = 0
+    revoked: int = 0
+    asked_with_revoked: int = 0
     opportunities: int = 0
     in_faults: int = 0
     stale: int = 0
@@ -75,6 +79,8 @@ class Findings:
             f"reports          {self.reports:,}, {self.receipts:,} receipts, "
             f"{self.unknown:,} given up by their callers, {self.replayed:,} asked for again, "
             f"{self.withdrawn:,} withdrawn",
+            f"imports          {self.imports:,} released with {self.imported:,} cards",
+            f"keys             {self.revoked:,} revoked, asked with {self.asked_with_revoked:,} times afterwards",
             f"opportunities    {self.opportunities:,} answered checks within a second of a receipt, "
             f"{self.in_faults:,} of them while a fault was on",
             f"faults           {self.faults.total():,} of {len(self.faults)} kinds",
@@ -107,11 +113,15 @@ def judged(record: Record, faults: Sequence[Played], seed: int, seconds: float) 
         checked=staying.total() - staying[NONE],
         unanswered=staying[NONE],
         refused=codes[REFUSED],
-        reports=verdict.reports,
+        reports=verdict.reports - record.told["imported"],
         receipts=record.told["receipts"],
-        unknown=verdict.reports - record.told["receipts"],
+        unknown=verdict.reports - record.told["receipts"] - record.told["imported"],
         replayed=record.told["replayed"],
         withdrawn=record.told["withdrawn"],
+        imports=record.told["imports"],
+        imported=record.told["imported"],
+        revoked=record.told["revoked"],
+        asked_with_revoked=record.told["asked_with_revoked"],
         opportunities=near.opportunities,
         in_faults=in_faults.opportunities,
         stale=len(verdict.stale),

@@ -93,6 +93,7 @@ class _Desks:
     def __init__(self, cluster: Cluster, seed: int, folder: Path) -> None:
         config = {
             **cluster.keys(),
+            "ledgers": cluster.ledgers(),
             "seed": seed,
             "rate": DOCUMENTS_PER_S,
             "doors": {name: cluster.links.ports[f"client-{name}"] for name in NAMES},

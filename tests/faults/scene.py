@@ -18,6 +18,9 @@ NEVER_REPORTED: Final = 10_000_000
 _NEVER_REPORTED_CARDS: Final = 15_000_000
 _DESIGNED: Final = (0, 429, 503)
 """No answer for a reason that the contract names, or a connection that broke."""
+IN_USE: Final = "idempotency_key_in_use"
+_ATTEMPTS: Final = 2000
+_PASSPORT, _PERMIT = 6, 7
 
 
 class Scene:
@@ -57,6 +60,26 @@ class Scene:
         if answer.status not in (*_DESIGNED, 200, 201, 202) and code not in designed:
             self.unexpected.append(f"{what} was answered {answer.status} {code}")
 
+    async def until_known(
+        self, what: str, path: str, key: str, body: dict[str, Any], right: int, *designed: str
+    ) -> Answer | None:
+        """A write, sent to one host and the other until it is answered as it should be. None: it will not be.
+        `designed`: refusals after which it is worth another try."""
+        again, doors = self.any_key("w"), self.both()
+        for attempt in range(_ATTEMPTS):
+            answer = await doors[attempt % 2].ask(path, key, body, again, patience=4.0)
+            self.count(what, answer, IN_USE, *designed)
+            if answer.status == right and "id" in answer.told:
+                return answer
+            if hopeless(answer, *designed):
+                return None
+            await self.pause()
+        return None
+
+    async def pause(self) -> None:
+        """Between two tries."""
+        await asyncio.sleep(self.chance.uniform(0.02, 0.25))
+
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.ensure_future(work)
         self.tasks.add(task)
@@ -68,5 +91,20 @@ class Scene:
             self.unexpected.append(f"the harness itself: {error!r}")
 
 
-def document(card: int) -> dict[str, str]:
+def hopeless(answer: Answer, *designed: str) -> bool:
+    """Whether sending it again would change nothing."""
+    return answer.status not in (0, 200, 201, 202, 429, 503) and answer.told.get("code") not in (IN_USE, *designed)
+
+
+def document(card: int) -> dict[str, Any]:
+    """Three cards in four are identity cards."""
+    if card % 8 == _PASSPORT:
+        return {"type": "cn.passport", "number": f"E{card:08}"}
+    if card % 8 == _PERMIT:
+        return {"type": "cn.hk-macau-permit", "number": f"H{card:08}", "issue_no": 1}
     return {"type": "cn.resident-id", "number": number_of(card), "valid_from": OLD_CARD}
+
+
+def effective(card: int) -> dict[str, str]:
+    """What a report says beside the document where that names no instance."""
+    return {"effective_at": "2020-01-01"} if card % 8 == _PASSPORT else {}

@@ -28,7 +28,8 @@ def honest() -> Record:
     ):
         record.check(document, invoked, completed, answer, host)
     record.final(1, True)
-    record.told = {"receipts": 1, "replayed": 0, "withdrawn": 0, "unexpected": []}
+    counts = ("replayed", "withdrawn", "imports", "imported", "revoked", "asked_with_revoked")
+    record.told = {"receipts": 1, **dict.fromkeys(counts, 0), "unexpected": []}
     return record
 
 
