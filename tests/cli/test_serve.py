@@ -18,6 +18,7 @@ import pytest
 from lostid.engines.postgres import embedded_dsn
 from lostid.engines.procs import DataDirLock
 from lostid.secrets import NAMES
+from lostid_client import Mirror
 from tests.serving import Server, environment, run_cli, told
 from tests.waiting import wait_for
 
@@ -147,6 +148,12 @@ def test_demo(tmp_path: Path) -> None:
             assert said == ["reported", "clear", "indeterminate"]
             curls = [shlex.split(line.removesuffix("; echo\n")) for line in lines if line.startswith("curl")]
             assert [curl[2].rpartition("/v1/")[2] for curl in curls] == ["checks", "reports", "checks"]
+            exported = dict(
+                word.split("=", 1) for line in lines if line.startswith("export") for word in line.split()[1:]
+            )
+            assert exported.pop("LOSTID_KEY").startswith("lid_live_")
+            with Mirror(*exported.values(), max_age_s=60) as mirror:
+                assert mirror.wait(30), mirror.state.problem
         finally:
             demo.send_signal(signal.SIGINT)
             code = demo.wait(20)

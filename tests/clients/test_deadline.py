@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from lostid_client import Answer, AsyncClient, Client, LostidError
-from lostid_client.flow import Flow, Send
+from lostid_client.flow import Flow, LineBroken, Send
 from tests.clients.desks import card
 from tests.waiting import wait_for
 
@@ -66,6 +66,16 @@ def test_a_server_that_drips(at_once: bytes, kind: str) -> None:
         answer = ask(url) if kind == "threads" else asyncio.run(ask_async(url))
     assert (answer.answered, answer.error) == (False, "timeout")
     assert left[0] > 0
+
+
+async def test_what_came_before_the_end() -> None:
+    """Is kept, where it was asked for."""
+    received = bytearray()
+    with dripping(IN_THE_BODY) as (url, _):
+        async with AsyncClient(url, "lid_live_x", on_unavailable="refuse") as client:
+            with pytest.raises(LineBroken):
+                await client.send(Send("GET", "/", None, {}, 0.3, received=received))
+    assert received.startswith(b"{ ")
 
 
 async def _never(sent: httpx.Request) -> httpx.Response:

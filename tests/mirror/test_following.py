@@ -1,5 +1,6 @@
 """How a mirror follows: its flow driven by hand, the registry's answers scripted, nothing on any line."""
 
+import hashlib
 import json
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -179,3 +180,76 @@ def test_a_full_filter_is_replaced() -> None:
     script.hands.now += 3_601
     script.turn(2)
     assert script.paths.count(SNAPSHOT) == 2
+
+
+def broken_after(script: Script, taken: int) -> None:
+    """The snapshot is asked for; all but its last `taken` bytes come, and the line breaks."""
+    send: Send = script.step
+    assert send.path == SNAPSHOT
+    assert send.received is not None
+    send.received.extend(script.registry.snapshot(*script.documents)[:-taken])
+    script.step = script.flow.throw(LineBroken("timeout"))
+
+
+def resume(script: Script, sent: Callable[[bytes], bytes]) -> Mapping[str, str]:
+    """What is asked for next; the answer is `sent` of the whole."""
+    while isinstance(script.step, Pause):
+        script.step = script.flow.send(None)
+    send: Send = script.step
+    assert send.path == SNAPSHOT
+    script.step = script.flow.send(Reply(200, {}, {}, sent(script.registry.snapshot(*script.documents))))
+    return dict(send.params or {})
+
+
+def rest(skipped: int) -> Callable[[bytes], bytes]:
+    def of(whole: bytes) -> bytes:
+        line, ended, bits = whole.partition(b"\n")
+        return line + ended + bits[skipped:]
+
+    return of
+
+
+def test_goes_on_with_a_snapshot() -> None:
+    """After a break, and another one, only what is missing is asked for; put together it is as good as any."""
+    lost = card()
+    script = Script(lost)
+    script.turn()
+    bits = script.registry.snapshot(lost).partition(b"\n")[2]
+    broken_after(script, 50)
+    while isinstance(script.step, Pause):
+        script.step = script.flow.send(None)
+    assert dict(script.step.params or {})["from"] == str(len(bits) - 50)
+    script.step.received.extend(rest(len(bits) - 50)(script.registry.snapshot(lost))[:-20])
+    script.step = script.flow.throw(LineBroken("unreachable"))
+    asked = resume(script, rest(len(bits) - 20))
+    assert asked == {"from": str(len(bits) - 20), "sha256": hashlib.sha256(bits).hexdigest()}
+    script.turn()
+    assert script.published == 1
+    assert script.hands.state.check(lost).why == "record"
+    assert script.hands.state.check(card()).clear
+
+
+def test_another_snapshot_meanwhile() -> None:
+    """The registry has made a new one: it comes whole, and nothing of the old one is in it."""
+    script = Script(card())
+    script.turn()
+    broken_after(script, 50)
+    script.documents = (lost := card(),)
+    resume(script, lambda whole: whole)
+    script.turn()
+    assert script.published == 1
+    assert script.hands.state.check(lost).why == "record"
+
+
+def test_a_part_that_does_not_fit() -> None:
+    """A registry that sends other bytes than those that are missing is refused, and the next one is taken whole."""
+    script = Script(card())
+    script.turn()
+    broken_after(script, 50)
+    resume(script, lambda whole: whole)
+    assert script.published == 0
+    assert "not whole" in str(script.hands.state.problem)
+    script.turn()  # its keys
+    assert resume(script, lambda whole: whole) == {}
+    script.turn()
+    assert script.published == 1

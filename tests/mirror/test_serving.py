@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -132,6 +133,52 @@ def test_statement(gate: Gate) -> None:
     ahead = verified(gate.changes(since="99999999").json()["statement"], jwks, ("lostid-mirror-changes+jwt",))
     assert ahead["origin"] is None
     assert ahead["waited_ms"] >= 1_900
+
+
+def test_a_snapshot_is_gone_on_with(gate: Gate, mirror: Mirror) -> None:
+    """The bits after those that the caller has, under a line signed now; all of them where it has others; and both are
+    counted as they were sent."""
+    assert mirror.check(card()).clear  # so there is a snapshot
+    before = sent_bytes(gate)
+    line, _, bits = gate.ask("/v1/mirror/snapshot").content.partition(b"\n")
+    sha256 = hashlib.sha256(bits).hexdigest()
+    reply = gate.ask("/v1/mirror/snapshot", **{"from": "1000", "sha256": sha256})
+    again, _, missing = reply.content.partition(b"\n")
+    assert missing == bits[1000:]
+    assert int(reply.headers["content-length"]) == len(reply.content)
+    jwks = httpx.get(f"{gate.url}/.well-known/jwks.json").json()
+    first, second = (verified(token.decode(), jwks, ("lostid-mirror-snapshot+jwt",)) for token in (line, again))
+    assert (first["sha256"], second["sha256"]) == (sha256, sha256)
+    assert gate.ask("/v1/mirror/snapshot", **{"from": "999999999", "sha256": sha256}).content.partition(b"\n")[2] == b""
+    other = gate.ask("/v1/mirror/snapshot", **{"from": "1000", "sha256": "0" * 64})
+    assert other.content.partition(b"\n")[2] == bits
+    assert gate.ask("/v1/mirror/snapshot", **{"from": "-1"}).status_code == 422
+    assert gate.ask("/v1/mirror/snapshot", sha256="x").status_code == 422
+    least = 3 * len(bits) - 1000
+    assert least < sent_bytes(gate) - before < least + 5 * len(line)
+
+
+def sent_bytes(gate: Gate) -> float:
+    return metric(gate, 'lostid_mirror_sent_bytes_total{kind="snapshot"}')
+
+
+def metric(gate: Gate, name: str) -> float:
+    lines = httpx.get(f"{gate.url}/metrics").text.splitlines()
+    return next(float(line.rpartition(" ")[2]) for line in lines if line.startswith(name))
+
+
+def test_how_mirrors_keep_up(gate: Gate) -> None:
+    """Each question counts, by how far behind it was."""
+    before = [metric(gate, f'lostid_mirror_questions_total{{behind="{behind}"}}') for behind in ("0", "99")]
+    at = verified(
+        gate.changes(since="1").json()["statement"],
+        httpx.get(f"{gate.url}/.well-known/jwks.json").json(),
+        ("lostid-mirror-changes+jwt",),
+    )["seq"]
+    gate.changes(since=str(at - 1))
+    gate.changes(since=str(at))
+    after = [metric(gate, f'lostid_mirror_questions_total{{behind="{behind}"}}') for behind in ("0", "99")]
+    assert all(now > then for then, now in zip(before, after, strict=True))
 
 
 @pytest.mark.parametrize(

@@ -122,8 +122,11 @@ class AsyncClient:
         arguments = {**_arguments(send), "content": content, "extensions": {"timeout": line.timeouts(send)}}
         try:
             async with asyncio.timeout(send.timeout_s if upload is None else None):
-                response = await self._http.request(send.method, send.path, **arguments)
-                return _reply(response, response.content)
+                async with self._http.stream(send.method, send.path, **arguments) as response:
+                    received = bytearray() if send.received is None else send.received
+                    async for chunk in response.aiter_bytes():
+                        received += chunk
+                    return _reply(response, bytes(received))
         except httpx.HTTPError as error:
             raise _line_broken(error) from error
         except TimeoutError as error:

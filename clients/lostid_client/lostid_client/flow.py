@@ -38,7 +38,7 @@ class Upload:
 @dataclass(frozen=True, slots=True)
 class Send:
     """A request to put on the line; ``timeout_s`` is all the time that is left for it, or with an ``upload``, which may
-    take hours, the longest silence."""
+    take hours, the longest silence. ``received``: gets what comes of the answer, also where the line breaks."""
 
     method: str
     path: str
@@ -47,6 +47,7 @@ class Send:
     timeout_s: float
     params: Mapping[str, str] | None = None
     upload: Upload | None = None
+    received: bytearray | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from typing import Any
 
 from lostid_client.errors import LostidError, MirrorRefused, NoAnswer, NotAuthorised, refusal
 from lostid_client.flow import Clock, Flow, LineBroken, Pause, Reply, Send, retry_after
+from lostid_client.mirror_parts import Begun, begun_of, joined
 from lostid_client.mirror_state import Copy, MirrorState, take
 
 SNAPSHOT_DEADLINE_S = 600.0
@@ -43,6 +44,7 @@ class Follower:
         self._clock = clock
         self._today = today
         self.copy: Copy | None = None
+        self._begun: Begun | None = None
         self._keep_s = _KEEP_S[1] * random.uniform(0.8, 1.0)  # noqa: S311 -- so that not all mirrors come at once
 
     def follow(self) -> Flow[None]:
@@ -73,10 +75,21 @@ class Follower:
             self._jwks = (yield from _get("/.well-known/jwks.json", {}, _ON_TOP_S)).body
         copy = self.copy
         if copy is None or self._outworn(copy):
-            reply = yield from _get("/v1/mirror/snapshot", {}, SNAPSHOT_DEADLINE_S)
-            copy = self.copy = self._state.load(reply.content, self._jwks, self._clock())
+            content = yield from self._snapshot()
+            copy = self.copy = self._state.load(content, self._jwks, self._clock())
             self._caught_up = False
         yield from self._changes(copy, self._jwks)
+
+    def _snapshot(self) -> Flow[bytes]:
+        begun, came = self._begun, bytearray()
+        asked = {} if begun is None else {"from": str(len(begun.bits)), "sha256": begun.sha256}
+        try:
+            reply = yield from _get("/v1/mirror/snapshot", asked, SNAPSHOT_DEADLINE_S, came)
+        except LineBroken:
+            self._begun = begun_of(joined(begun, bytes(came))) or begun
+            raise
+        self._begun = None
+        return joined(begun, reply.content)
 
     def _changes(self, copy: Copy, jwks: Mapping[str, Any]) -> Flow[None]:
         wait_s = self._wait_s if self._caught_up else 0
@@ -107,8 +120,8 @@ class _Later(NoAnswer):
         self.wait = wait
 
 
-def _get(path: str, params: Mapping[str, str], timeout_s: float) -> Flow[Reply]:
-    reply = yield Send("GET", path, None, {}, timeout_s, params)
+def _get(path: str, params: Mapping[str, str], timeout_s: float, received: bytearray | None = None) -> Flow[Reply]:
+    reply = yield Send("GET", path, None, {}, timeout_s, params, received=received)
     assert reply is not None  # noqa: S101 -- the drivers' contract: a Send is answered by a Reply
     if reply.status == 200:
         return reply

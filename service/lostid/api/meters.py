@@ -8,6 +8,7 @@ from __future__ import annotations
 import fcntl
 import mmap
 import os
+from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import sha256
@@ -87,6 +88,12 @@ EXACT = _row.series("lostid_exact_lookups", "Documents that the filter could not
 CANARY = _row.series("lostid_canary_rounds", "Rounds of the canaries", "outcome", ("seen", "unproven", "missed"))
 ERRORS = _row.series("lostid_errors", "Unexpected errors, logged each", "where", ("check", "control", "task"))
 JOURNAL = _row.series("lostid_journal_lines", "Lines of the journal", "outcome", ("written", "lost"))
+_BEHIND = (0, 99, 9_999)
+MIRRORS = _row.series(
+    "lostid_mirror_questions", "Questions of mirrors for changes, by how many entries they were behind at the most",
+    "behind", (*map(str, _BEHIND), "more"),
+)  # fmt: skip
+SENT = _row.series("lostid_mirror_sent_bytes", "Bytes sent to mirrors", "kind", ("snapshot", "changes"))
 CHECK_TIME = _row.timing("lostid_check_seconds", "From the complete request to its answer", 12, 20)
 RECEIPT_TIME = _row.timing("lostid_receipt_seconds", "From a report's request to its receipt", 17, 20)
 NAME = f"meters.{sha256(repr(_row.all).encode()).hexdigest()[:8]}"  # another layout is another file
@@ -99,7 +106,12 @@ KIND_BATCH, KIND_CONTROL = KINDS.words
 EXACT_CHECK, EXACT_BATCH = EXACT.words
 CANARY_SEEN, CANARY_UNPROVEN, CANARY_MISSED = CANARY.words
 ERROR_CHECK, ERROR_CONTROL, ERROR_TASK = ERRORS.words
+SENT_SNAPSHOT, SENT_CHANGES = SENT.words
 JOURNAL_WRITTEN, JOURNAL_LOST = JOURNAL.words
+
+
+def behind_word(entries: int) -> int:
+    return MIRRORS.start + bisect_left(_BEHIND, entries)
 
 
 class Meters:

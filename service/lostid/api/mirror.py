@@ -21,6 +21,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from lostid.api.admission import caller, refuse_numbered
 from lostid.api.clock import now_ms
+from lostid.api.meters import SENT_CHANGES, SENT_SNAPSHOT, Meters, behind_word
 from lostid.api.parts import Parts, parts_of
 from lostid.api.problems import Fault, Problem
 from lostid.domain.keys import mirror_check
@@ -36,7 +37,9 @@ from lostid.mirror.tail import NotOnChain, Stretch, TooMuch, keyed
 
 MOST_WAIT_S: Final = 25
 NONCE: Final = "^[A-Za-z0-9_-]{16,64}$"
+SHA256: Final = "^[0-9a-f]{64}$"
 _NONCE: Final = re.compile(NONCE[1:-1], re.ASCII)
+_SHA256: Final = re.compile(SHA256[1:-1], re.ASCII)
 _LOOK_EVERY_S: Final = 0.05
 _OUTLIVES_A_LEASE_S: Final = 2.0
 _SNAPSHOT_MS: Final = 3_600_000
@@ -61,9 +64,10 @@ Mirror = Annotated[ApiKey, Depends(mirror_key)]
 
 @router.get("/snapshot")
 async def snapshot(request: Request, key: Mirror) -> Response:
-    """The mirror's filter: a signed line that describes it, then its bits."""
+    """The mirror's filter: a signed line that describes it, then its bits; where `sha256` names them, those after the
+    first `from` bytes, which the caller has already."""
     refuse_numbered(request)
-    parts = parts_of(request)
+    parts, begun = parts_of(request), _begun(request)
     with parts.read_room.place():
         facts = await _current(parts, key)
         if facts is None:
@@ -71,8 +75,10 @@ async def snapshot(request: Request, key: Mirror) -> Response:
             raise Problem("starting")
         line = parts.checks.signer.mirror(_described(parts, facts), receipts.SNAPSHOT_TYP).encode() + b"\n"
         file = await asyncio.to_thread(parts.shelf.path(key.id).open, "rb")
-    headers = {"Content-Length": str(len(line) + facts.bytes)}
-    return StreamingResponse(_streamed(line, file), headers=headers, media_type="application/octet-stream")
+    skipped = min(begun.bytes, facts.bytes) if begun.sha256 == facts.sha256 else 0
+    headers = {"Content-Length": str(len(line) + facts.bytes - skipped)}
+    sent = _counted(parts.meters, _streamed(line, file, HEADER_BYTES + skipped))
+    return StreamingResponse(sent, headers=headers, media_type="application/octet-stream")
 
 
 @router.get("/changes")
@@ -87,6 +93,7 @@ async def changes(request: Request, key: Mirror) -> Response:
     waited_ms = (boottime_ns() - received) // 1_000_000
     as_of_ms = now_ms()
     at = _vouched(parts)
+    parts.meters.add(behind_word(at.seq - asked.since))
     with parts.read_room.place():
         stretch = await _stretch(parts, asked.since, at)
     secret = parts.keyring.mirror_key(key.id)
@@ -102,7 +109,9 @@ async def changes(request: Request, key: Mirror) -> Response:
         "sha256": hashlib.sha256(positions).hexdigest(),
     }
     statement = parts.checks.signer.mirror(claims, receipts.CHANGES_TYP)
-    return JSONResponse({"statement": statement, "positions": base64.b64encode(positions).decode()})
+    answer = JSONResponse({"statement": statement, "positions": base64.b64encode(positions).decode()})
+    parts.meters.add(SENT_CHANGES, len(answer.body))
+    return answer
 
 
 def _placed(stretch: Stretch | None, at: Position) -> dict[str, Any]:
@@ -184,13 +193,40 @@ def _described(parts: Parts, facts: Facts) -> dict[str, Any]:
     }
 
 
-async def _streamed(line: bytes, file: BinaryIO) -> AsyncIterator[bytes]:
+async def _counted(meters: Meters, sent: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    async for part in sent:
+        yield part
+        meters.add(SENT_SNAPSHOT, len(part))
+
+
+async def _streamed(line: bytes, file: BinaryIO, at: int) -> AsyncIterator[bytes]:
     """The open file is the snapshot that was described, whatever is renamed over it meanwhile."""
     with file:
-        file.seek(HEADER_BYTES)
+        file.seek(at)
         yield line
         while part := await asyncio.to_thread(file.read, _PART):
             yield part
+
+
+@dataclass(frozen=True, slots=True)
+class _Begun:
+    """The first `bytes` of the bits with this SHA-256 are with the caller."""
+
+    bytes: int
+    sha256: str
+
+
+def _begun(request: Request) -> _Begun:
+    """Raises Problem."""
+    start, sha256 = request.query_params.get("from", "0"), request.query_params.get("sha256", "")
+    faults = []
+    if not (start.isascii() and start.isdigit() and len(start) <= 18):
+        faults.append(Fault("/query/from", "value_invalid"))
+    if sha256 and _SHA256.fullmatch(sha256) is None:
+        faults.append(Fault("/query/sha256", "value_invalid"))
+    if faults:
+        raise Problem("invalid", faults)
+    return _Begun(int(start), sha256)
 
 
 @dataclass(frozen=True, slots=True)

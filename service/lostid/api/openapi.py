@@ -18,7 +18,7 @@ from pydantic.json_schema import models_json_schema
 from lostid.api import models
 from lostid.api.control import control_plane
 from lostid.api.imports import MAX_REJECTIONS
-from lostid.api.mirror import MOST_WAIT_S, NONCE
+from lostid.api.mirror import MOST_WAIT_S, NONCE, SHA256
 from lostid.api.schemas import ANSWERS, ref
 from lostid.api.texts import TABLE
 from lostid.domain.withdrawal import STATES
@@ -194,10 +194,15 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
         may_write=202,
     ),
     ("get", "/v1/mirror/snapshot"): Operation(
-        "A filter for checks in the caller's own process: a signed line (compact JWS), then the bits",
+        "A filter for checks in the caller's own process: a signed line (compact JWS), then the bits; of those that "
+        "`sha256` names, the ones after the first `from` bytes",
         None,
         "mirror",
         media="application/octet-stream",
+        query={
+            "from": {"type": "integer", "minimum": 0, "default": 0},
+            "sha256": {"type": "string", "pattern": SHA256},
+        },
     ),
     ("get", "/v1/mirror/changes"): Operation(
         "What came after entry `since`, with a signed statement of how far and when; `wait` in seconds",

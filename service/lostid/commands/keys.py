@@ -5,6 +5,7 @@ import base64
 import re
 import time
 from collections.abc import Awaitable, Callable, Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
@@ -117,24 +118,31 @@ def mirror_secret(key_id: Annotated[str, typer.Argument(metavar="ID")], as_json:
 
     It is made from the registry's secrets, so it is run where they are; the API never tells it.
     """
-    from lostid.domain.keys import Keyring
     from lostid.ledger import apikeys
-    from lostid.secrets import SecretsRefused, load_or_make
+    from lostid.secrets import SecretsRefused
 
     keys = with_ledger(apikeys.load_all).by_secret.values()
     key = next((key for key in keys if key.id == key_id), None)
     if key is None or MIRROR not in key.roles or key.env != "live" or key.revoked_seq is not None:
         raise Failed("not_found", f"there is no mirror key {key_id} in use", Exit.REFUSED)
     try:
-        secrets = load_or_make(read_settings().secrets_path, make=False)
+        written = written_secret(read_settings().secrets_path, key_id)
     except SecretsRefused as e:
         raise Failed("secrets", str(e), Exit.REFUSED) from None
-    secret = Keyring(secrets.outer, secrets.pepper, secrets.sealing).mirror_secret(key_id)
-    written = MIRROR_PREFIX + base64.urlsafe_b64encode(secret).decode().rstrip("=")
     if as_json:
         show_json({"id": key_id, "mirror_secret": written})
     else:
         print(written)
+
+
+def written_secret(secrets_path: Path, key_id: str) -> str:
+    """The secret of a mirror as its holder gets it. Raises SecretsRefused."""
+    from lostid.domain.keys import Keyring
+    from lostid.secrets import load_or_make
+
+    secrets = load_or_make(secrets_path, make=False)
+    secret = Keyring(secrets.outer, secrets.pepper, secrets.sealing).mirror_secret(key_id)
+    return MIRROR_PREFIX + base64.urlsafe_b64encode(secret).decode().rstrip("=")
 
 
 async def make(conn: "AsyncConn", new: "NewKey") -> tuple[str, str]:

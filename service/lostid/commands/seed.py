@@ -16,7 +16,7 @@ import httpx
 from rich.console import Console
 from rich.progress import track
 
-from lostid.commands.keys import make
+from lostid.commands.keys import make, written_secret
 from lostid.commands.telling import show_json
 from lostid.domain.gb11643 import check_character
 from lostid.ledger.apikeys import NewKey
@@ -33,6 +33,8 @@ OFFICER = "officer-117"
 class Keys:
     checker: str
     reporter: str
+    mirror: str
+    mirror_secret: str
 
 
 def run(settings: Settings, fd: int | None) -> int:
@@ -66,7 +68,8 @@ async def _keys(settings: Settings) -> Keys:
     async with await aconnect(settings.database_url, name="lostid-demo") as conn:
         _, checker = await make(conn, NewKey("live", "grand-hotel", ("checker",)))
         _, reporter = await make(conn, NewKey("live", "city-police", ("reporter", "checker"), "station-12", OFFICER))
-    return Keys(checker, reporter)
+        mirror_id, mirror = await make(conn, NewKey("live", "rail-east", ("mirror",)))
+    return Keys(checker, reporter, mirror, written_secret(settings.secrets_path, mirror_id))
 
 
 def people(seed: int = 1) -> Iterator[str]:
@@ -133,7 +136,8 @@ class Story:
         card = {"type": TYPE, "number": self.lost}
         return {
             "url": self.url,
-            "keys": {"checker": self.keys.checker, "reporter": self.keys.reporter},
+            "keys": {"checker": self.keys.checker, "reporter": self.keys.reporter, "mirror": self.keys.mirror},
+            "mirror_secret": self.keys.mirror_secret,
             "operator": OFFICER,
             "reports": self.reports,
             "reported": {**card, "valid_from": self.old},
@@ -161,6 +165,9 @@ class Story:
                 ),
                 "# 6. ... and from that answer on it is refused, in every process",
                 self._curl("/v1/checks", self.keys.checker, self._hotel(self.next)),
+                "# for the lines of clients/lostid_client/README.md and docs/mirror.md",
+                f"export LOSTID_URL={self.url} LOSTID_KEY={self.keys.checker}",
+                f"export LOSTID_MIRROR_KEY={self.keys.mirror} LOSTID_MIRROR_SECRET={self.keys.mirror_secret}",
                 "",
                 "^C ends the demonstration; nothing of it stays.",
             )
