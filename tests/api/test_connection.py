@@ -11,7 +11,7 @@ import pytest
 import uvicorn
 from uvicorn.server import ServerState
 
-from lostid.api import deadlines, fast_lane, lining_up
+from lostid.api import bounded_connection, deadlines, fast_lane, lining_up
 from lostid.api.checks import Checks
 from lostid.api.clock import Clock
 from lostid.api.ids import Ids
@@ -92,7 +92,7 @@ async def _write(writer: asyncio.StreamWriter, content: bytes) -> None:
 
 async def test_who_does_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
     """A client that does not take its answers loses its place; one that takes them late keeps it."""
-    monkeypatch.setattr(fast_lane, "READ_S", 1.5)
+    monkeypatch.setattr(bounded_connection, "READ_S", 1.5)
     monkeypatch.setattr(deadlines, "_SWEEP_EVERY_S", 0.05)
     async with _listening() as (port, made):
         late, late_writer = await asyncio.open_connection("127.0.0.1", port, limit=1 << 10)

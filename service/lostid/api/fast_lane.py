@@ -1,14 +1,12 @@
-"""uvicorn's HTTP protocol with a fast lane for checks, and with the deadlines and limits that it lacks.
+"""The fast lane: checks that are answered as soon as their body is complete, without a task, a scope or an event; and
+where the head is one that was read before, without the parser.
 
-A check whose request is ordinary is answered as soon as its body is complete: no task, no scope, no event; and where
-its head is one that was read before, no parser either. Everything else (other paths and methods, HTTP/1.0,
-`Connection: close`, `Expect`, bodies without a length, a client that does not read its answers, a request behind one
-that is still being answered) goes the way of ASGI, which gives the same answer. What is no request is told so by a
-problem like all others, and ends its connection.
+Everything out of the ordinary (other paths and methods, HTTP/1.0, `Connection: close`, `Expect`, bodies without a
+length, a client that does not read its answers, a request behind one that is still being answered) goes the way of
+ASGI, which gives the same answer.
 
-What must hold: the bytes of an answer do not depend on the way, but for ids and times; answers leave in the order of
-their requests, refusals too; nothing behind a refused request is read; no connection keeps a place longer than its
-deadlines without making use of it, nor more of what it sent than one reading beyond what is being answered.
+What must hold: the bytes of an answer do not depend on the way, but for ids and times; no more of what a client sent is
+kept than one reading beyond what is being answered.
 """
 
 from __future__ import annotations
@@ -18,55 +16,38 @@ from collections.abc import Coroutine
 from typing import Any, ClassVar
 
 from httptools import HttpParserCallbackError, HttpParserError, HttpParserUpgrade, HttpRequestParser
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from lostid.api import framing, logs
 from lostid.api.body import LIMIT
-from lostid.api.connection import Deaf, Flow, Pending, Starts
-from lostid.api.deadlines import READ_S, Stage, Sweeper, deadlines
+from lostid.api.bounded_connection import BoundedConnection, closing
+from lostid.api.connection import Pending
+from lostid.api.deadlines import Stage
 from lostid.api.framing import HEAD_LIMIT
 from lostid.api.known_heads import Known, KnownHeads
-from lostid.api.lane import App, Decide, Lane, Receive, Scope, Send, answer_with
-from lostid.api.problems import Answer, Header
+from lostid.api.lane import Decide
+from lostid.api.problems import Answer
 from lostid.api.steps import Head
 
-_CLOSE: Header = (b"connection", b"close")
-_HEAD, _BODY, _STREAM, _BETWEEN, _END = Stage  # a member read from its class costs more than a dictionary's look-up
+_HEAD, _BODY, _STREAM, _BETWEEN, _ = Stage  # a member read from its class costs more than a dictionary's look-up
 
 
 class _Refused(Exception):
     """The request that is being parsed is none. Carries the problem's code."""
 
 
-class FastLane(HttpToolsProtocol):
-    """One per connection, `limit` at most in a worker."""
+class FastLane(BoundedConnection):
+    """One per connection."""
 
-    lane: ClassVar[Lane]
-    limit: ClassVar[int]
-    sweeper: ClassVar[Sweeper]
-    starts: ClassVar[Starts]
     known: ClassVar[KnownHeads]
 
-    _stage = _HEAD
-    _since = 0.0
     _head_size = 0
     _chunk = 0
     _beside = 0  # bytes that came since the last one of a body: sizes of chunks, their extensions, trailers
     _host: bytes | None = b""  # the last that was found good
     _alone: bytes | None = None  # what came, where a message begins with it
-    _decide: Decide | None = None
     _head: Head = {}  # noqa: RUF012  replaced, never changed
     _body = b""
     _without_upgrade = b""
-    _owed: Answer | None = None  # the refusal that leaves last
-    _last = False  # the client has said all that it will
-    _unread = 0
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
-        self.flow = Flow(transport, self.pipeline)
-        self._since = self.loop.time()
-        self.sweeper.watch(self, self.connections)  # type: ignore[arg-type]
 
     def data_received(self, data: bytes) -> None:
         self._unset_keepalive_if_required()
@@ -105,20 +86,6 @@ class FastLane(HttpToolsProtocol):
             self._beside += self._chunk
             if self._beside > self._chunk + HEAD_LIMIT:
                 self._refuse("head_too_large")
-
-    def eof_received(self) -> bool:  # type: ignore[override]
-        """Who has said all still hears what was asked for: answers leave before the connection does."""
-        self._last = self._stage is _BETWEEN and self._answering()
-        return self._last
-
-    def on_response_complete(self) -> None:
-        super().on_response_complete()
-        if self._answering() or self.transport.is_closing():
-            return
-        if self._owed is not None:
-            self._end(self._owed)
-        elif self._last:
-            self.transport.close()
 
     # --- the parser's callbacks --------------------------------------------------------------------------------------
 
@@ -243,10 +210,6 @@ class FastLane(HttpToolsProtocol):
         """Whether an answer could leave at once."""
         return not self._answering() and not self.flow.write_paused and self.limit_concurrency is None
 
-    def _answering(self) -> bool:
-        cycle: RequestResponseCycle | None = self.cycle  # None before the first request that went the way of ASGI
-        return cycle is not None and not cycle.response_complete
-
     def _await(self, outcome: Coroutine[Any, Any, Answer], pending: Pending) -> asyncio.Task[None]:
         task = self.loop.create_task(self._answer_later(outcome, pending))
         self.tasks.add(task)
@@ -268,57 +231,6 @@ class FastLane(HttpToolsProtocol):
         self._since = self.loop.time()
         self.on_response_complete()
 
-    def _write(self, answer: Answer) -> None:
-        """As uvicorn writes it: status line, its own headers (the date), ours; and the body in the same segment."""
-        ours = b"".join([b"%b: %b\r\n" % header for header in answer.headers])
-        start = self.starts.of(answer.status, self.server_state.default_headers)
-        self.transport.write(b"%b%b\r\n%b" % (start, ours, answer.body))
-
-    # --- limits ------------------------------------------------------------------------------------------------------
-
-    def _refuse(self, code: str) -> None:
-        """What is no request is told so, behind all answers that are still owed; then the connection ends."""
-        if self.transport.is_closing():
-            return
-        answer = closing(self.lane.checks.refuse_request(code, dict(self.headers or ())))
-        in_body, self._stage = self._stage in (_BODY, _STREAM) and self._decide is None, _BETWEEN
-        self._decide = None
-        self.parser = Deaf(self.transport)  # type: ignore[assignment]
-        if in_body and self.pipeline:  # its body breaks off before its turn has come
-            cycle, _ = self.pipeline[0]
-            cycle.keep_alive = False
-            self.pipeline[0] = cycle, _telling(answer)  # type: ignore[assignment]
-        elif in_body:
-            self.cycle.disconnected = True  # nobody waits for the rest, and nobody answers for it
-            self.cycle.message_event.set()
-            if self.cycle.response_started:
-                self.transport.close()
-            else:
-                self._end(answer)
-        elif self._answering():
-            self._owed = answer
-        else:
-            self._end(answer)
-
-    def _end(self, answer: Answer) -> None:
-        self._write(answer)
-        self._stage = _END
-        self._since = self.loop.time()
-        self.transport.write_eof()
-
-    def overdue(self, now: float) -> bool:
-        """Whether the connection has used up its time. While *we* owe an answer it is not the client's time, unless
-        it does not read."""
-        if self.flow.write_paused:
-            unread = self.transport.get_write_buffer_size()
-            if unread != self._unread:
-                self._unread, self._since = unread, now
-            return now - self._since > READ_S
-        if self._stage is _BETWEEN and self._answering():
-            self._since = now
-            return False
-        return now - self._since > deadlines(len(self.connections), self.limit)[self._stage]
-
 
 def _code_of(error: HttpParserError) -> str:
     """Whose fault it is. What one of our own callbacks raised the parser hands on as a context."""
@@ -329,14 +241,3 @@ def _code_of(error: HttpParserError) -> str:
         logs.unexpected("connection", cause or error)
         return "freshness_unproven"
     return "request_malformed"
-
-
-def closing(answer: Answer) -> Answer:
-    return answer._replace(headers=[*answer.headers, _CLOSE])
-
-
-def _telling(answer: Answer) -> App:
-    async def tell(_: Scope, __: Receive, send: Send) -> None:
-        await answer_with(answer, send)
-
-    return tell

@@ -8,9 +8,10 @@ from __future__ import annotations
 import asyncio
 from typing import ClassVar
 
+from lostid.api.bounded_connection import closing
 from lostid.api.connection import Deaf, Pending, Starts
 from lostid.api.deadlines import Stage, Sweeper
-from lostid.api.fast_lane import FastLane, closing
+from lostid.api.fast_lane import FastLane
 from lostid.api.gate import Gate
 from lostid.api.known_heads import KnownHeads
 from lostid.api.lane import CHECK, Decide, Lane
