@@ -128,8 +128,9 @@ def _points(histogram: Any) -> list[tuple[float, float]]:
 
 
 def _throughput_plot(result: Result) -> str:
-    sent = [float(second.sent) for second in result.seconds]
-    answered = [float(second.answered) for second in result.seconds]
+    whole = result.seconds[: max(1, int(result.scenario.seconds))]  # the rest of one would look like a collapse
+    sent = [float(second.sent) for second in whole]
+    answered = [float(second.answered) for second in whole]
     top = max([*sent, *answered, 1.0]) * 1.15
     return _svg(
         _grid(top, "/s") + _seconds(len(sent)) + _series(answered, top, "line") + _series(sent, top, "line second"),

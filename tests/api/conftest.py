@@ -49,3 +49,8 @@ def counter(server: Served, reporter: Key) -> Iterator[httpx.Client]:
     """A police counter."""
     with server.client(reporter) as client:
         yield client
+
+
+@pytest.fixture(scope="session")
+def auditor(server: Served) -> Key:
+    return server.key("procuratorate", "auditor")

@@ -17,7 +17,7 @@ from lostid.log.verifying import Verified, verify_log
 from lostid.registry.client import open_client
 from tests.api.schema_check import check_against
 from tests.api.serving import Served, check_of, person, report_of, resident
-from tests.api.test_trust import ORIGIN, open_alarms, run_cli, until
+from tests.api.trusting import ORIGIN, open_alarms, run_cli, until
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from lostid.ledger import entries
 from lostid.ledger.statement import AsyncConn
 from tests.api.schema_check import check_against
 from tests.api.serving import Key, Served, report_of
-from tests.api.test_trust import open_alarms, until
+from tests.api.trusting import open_alarms, until
 from tests.api.withdrawing import Town, a_town, approve, once, refuse
 
 _towns = itertools.count(1)

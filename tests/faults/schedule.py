@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from tests.faults import kinds
+from tests.faults import engine_kinds, kinds
 from tests.faults.cluster import Cluster
 from tests.faults.kinds import Fault, Play
 
@@ -53,14 +53,14 @@ def table(order: Callable[[float], None]) -> list[tuple[Draw, int]]:
         (kinds.restart_host, 3),
         (kinds.rolling_restart, 1),
         (kinds.guest, 3),
-        (kinds.flush, 4),
-        (kinds.restart_empty, 3),
-        (kinds.restart_older, 3),
-        (kinds.stale_copy, 5),
-        (kinds.client_pause, 4),
-        (kinds.restart_postgres, 3),
-        (kinds.kill_backend, 5),
-        (kinds.failover, 6),
+        (engine_kinds.flush, 4),
+        (engine_kinds.restart_empty, 3),
+        (engine_kinds.restart_older, 3),
+        (engine_kinds.stale_copy, 5),
+        (engine_kinds.client_pause, 4),
+        (engine_kinds.restart_postgres, 3),
+        (engine_kinds.kill_backend, 5),
+        (engine_kinds.failover, 6),
         (storm(order), 5),
         (kinds.disk_full, 5),
         (kinds.wire("delay", least=0.5, most=3.0), 5),

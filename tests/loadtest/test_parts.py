@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from lostid.domain.gb11643 import check_character
-from lostid_load import results, scenario, thresholds
+from lostid_load import page, results, scenario, thresholds
 from lostid_load.outcome import Outcome, Second
 from lostid_load.population import Holder, Population, number_of
 from lostid_load.schedule import arrivals
@@ -150,3 +150,16 @@ def test_bottleneck() -> None:
     assert said(easy, easy) == ""
     assert "used 90% of a core" in said(easy, Outcome(cpu_share=0.9))
     assert "up to 30 ms late" in said(Outcome(loop_lag_us=30_000), easy)
+
+
+def test_throughput_of_whole_seconds() -> None:
+    """What was sent in the rest of a second is no second's throughput: the plot does not end in a collapse."""
+    plan = scenario.Scenario("x", "", 1, (scenario.Step(3, 10, 10),), {})
+    seconds = [Second(sent=10, answered=10)] * 3
+    without, with_ = (
+        page.render(results.add_up(plan, [Outcome(seconds=found)], 3.0), [])
+        for found in (seconds, [*seconds, Second(sent=1, answered=1)])
+    )
+    plots = [text[text.index("Requests per second") : text.index("Worst latency")] for text in (without, with_)]
+    assert plots[0] == plots[1]
+    assert plots[0].count("10/s") == 1

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from lostid.domain.covers import Effect
-from lostid.domain.position import Position
 from lostid.ledger import covers, entries, sweeps
 from lostid.ledger.pool import connect
 from lostid.ledger.statement import Conn
@@ -18,12 +17,13 @@ from lostid.registry.client import open_client
 from lostid.registry.digest import SetDigest
 from lostid.registry.keys import HEAD
 from lostid.registry.writer import Writer
-from lostid.replication import records, total
+from lostid.replication import records
 from lostid.replication.books import Books
 from lostid.replication.relay import Relay
 from lostid.replication.sweeping import Restart, Sweeper
 from tests.registry.ledgers import Ledger, begin, contents, contents_of, expected, opened
 from tests.registry.making import TAG_KEY, key, place, stored
+from tests.registry.tampering import delete, forge, put_back_older, swap
 from tests.registry.test_relay import run_down
 
 KEYS = (TAG_KEY, bytes(32), bytes(range(1, 33)))
@@ -85,35 +85,6 @@ def alarms(ledger: Ledger) -> set[tuple[bytes, str]]:
 
 def as_the_ledger_says(ledger: Ledger, writer: Writer) -> bool:
     return contents(writer) == contents_of(expected(ledger), writer.head().bits)
-
-
-def put_back_older(ledger: Ledger, writer: Writer, number: int, relay: Relay) -> None:
-    """What an insider with access to Redis does: keep the record of a first report, put it over that of a second."""
-    ledger.report(number, 7_000)
-    run_down(relay)
-    older = stored(writer, number)
-    assert older is not None
-    ledger.report(number, 8_000)
-    run_down(relay)
-    assert stored(writer, number) != older
-    writer.client.hset(*place(writer, number), older)
-
-
-def delete(ledger: Ledger, writer: Writer, number: int, relay: Relay) -> None:
-    writer.client.hdel(*place(writer, number))
-
-
-def forge(ledger: Ledger, writer: Writer, number: int, relay: Relay) -> None:
-    value = stored(writer, number)
-    assert value is not None
-    writer.client.hset(*place(writer, number), bytes([value[0] ^ 1]) + value[1:])
-
-
-def swap(ledger: Ledger, writer: Writer, number: int, relay: Relay) -> None:
-    """Another card's record, whole and with its tag."""
-    value = stored(writer, 200)
-    assert value is not None
-    writer.client.hset(*place(writer, number), value)
 
 
 CHANGES = {"rolled_back": put_back_older, "deleted": delete, "forged": forge}
@@ -318,19 +289,6 @@ def test_fingerprints_and_contents(relay: Relay, writer: Writer) -> None:
     assert len(set(by_contents.values())) == len(by_contents)
 
 
-def test_digest_in_any_order() -> None:
-    """A sum over places and records: order does not matter, everything else does; nothing adds nothing."""
-    digest = SetDigest(bytes(32))
-    members = [(key(n)[:12], b"record %d" % n) for n in range(20)]
-    assert digest.of_all(members) == digest.of_all(reversed(members))
-    assert digest.of_all([]) == digest.of(key(1)[:12], None) == 0
-    whole = digest.of_all(members)
-    assert whole != digest.of_all(members[1:])
-    assert whole != digest.of_all([(members[0][0], members[1][1]), (members[1][0], members[0][1]), *members[2:]])
-    assert whole != SetDigest(bytes([1] * 32)).of_all(members)
-    assert (digest.of_all(members[1:]) + digest.of(*members[0])) % (1 << 128) == whole
-
-
 def test_books_follow_entries(ledger: Ledger) -> None:
     """Moved entry by entry, each bucket's sum and the total are what the whole ledger comes to."""
     digest, books = SetDigest(bytes(32)), Books(Layout(8), 0)
@@ -350,30 +308,3 @@ def test_books_follow_entries(ledger: Ledger) -> None:
 def _around(ledger: Ledger, one: bytes, seq: int) -> tuple[bytes | None, bytes | None]:
     effects: list[Effect] = covers.effects_upto(ledger.conn, [one], seq)[one]
     return tuple(records.value_after(one, [e for e in effects if e.seq <= at], TAG_KEY) for at in (seq - 1, seq))  # type: ignore[return-value]
-
-
-@pytest.mark.parametrize("bits", [8, 9, 13, 16, 20, 24])
-def test_places(bits: int) -> None:
-    """A bucket's bounds hold its keys and no others; a field gives the key's first 12 bytes back."""
-    layout = Layout(bits)
-    for number in range(50):
-        one = key(number)
-        index = layout.index(one)
-        first, last = layout.bounds(index)
-        assert first <= one <= last
-        assert layout.name(index) == layout.bucket(one)
-        assert layout.place(index, layout.field(one)) == one[:12]
-        assert layout.place(index ^ 1, layout.field(one)) != one[:12]
-        assert layout.place(index, layout.field(one) + b"x") is None
-    assert layout.bounds(layout.buckets - 1)[1] == b"\xff" * 16
-
-
-def test_seal() -> None:
-    """A total opens for its own entry and key only, whole."""
-    at, secret = Position(7, b"h" * 32), bytes(32)
-    sealed = total.seal(secret, at, 1 << 127)
-    assert total.unseal(secret, at, sealed) == 1 << 127
-    assert total.unseal(secret, Position(8, b"h" * 32), sealed) is None
-    assert total.unseal(bytes([1] * 32), at, sealed) is None
-    assert total.unseal(secret, at, sealed[:-1] + b"\x00") is None
-    assert total.unseal(secret, at, b"") is None

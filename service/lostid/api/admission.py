@@ -116,5 +116,5 @@ async def _read(request: Request) -> bytes:
 
 
 def header(request: Request, name: bytes) -> bytes | None:
-    """Of several the last, as on the way of the checks."""
+    """None where it is missing. What may be there only once was refused before this where it came twice (`framing`)."""
     return dict(request.scope["headers"]).get(name)

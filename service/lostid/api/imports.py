@@ -13,7 +13,6 @@ from lostid.api.models import ImportAct, ImportRequest
 from lostid.api.parts import parts_of
 from lostid.api.problems import Fault, Problem
 from lostid.api.reading import listed
-from lostid.api.writing import Receipt
 from lostid.domain.roles import APPROVER, IMPORTER
 from lostid.ledger import imports
 from lostid.ledger.apikeys import ApiKey
@@ -30,7 +29,7 @@ async def create(request: Request, key: Importer) -> Response:
     """Open an import. Its rows are sent next."""
     asked, idempotency_key = await sent_write(request, ImportRequest)
     receipt = await importing.open_(parts_of(request), key, asked, idempotency_key)
-    return _answered(receipt, importing.OPENED)
+    return receipt.answer(importing.OPENED, router.prefix)
 
 
 @router.put("/{import_id}/rows")
@@ -70,7 +69,7 @@ async def release(request: Request, key: Either, import_id: str) -> Response:
     """Put the import in force. Above 10,000 rows somebody else than the importer does it."""
     asked, idempotency_key = await sent_write_or_nothing(request, ImportAct)
     receipt = await importing.release(parts_of(request), key, import_id, asked, idempotency_key)
-    return _answered(receipt, importing.ACCEPTED)
+    return receipt.answer(importing.ACCEPTED, router.prefix)
 
 
 @router.post("/{import_id}/withdrawal")
@@ -78,14 +77,7 @@ async def withdraw(request: Request, key: Either, import_id: str) -> Response:
     """Take the whole import back, and nothing else. What two people put in force takes two: one asks, one agrees."""
     asked, idempotency_key = await sent_write_or_nothing(request, ImportAct)
     receipt = await importing.withdraw(parts_of(request), key, import_id, asked, idempotency_key)
-    return _answered(receipt, importing.ACCEPTED)
-
-
-def _answered(receipt: Receipt, status: int) -> Response:
-    headers = {"Location": f"/v1/imports/{receipt.id}"}
-    if receipt.replayed:
-        headers["Idempotent-Replayed"] = "true"
-    return Response(receipt.body, status, headers, "application/json")
+    return receipt.answer(importing.ACCEPTED, router.prefix)
 
 
 def _page(request: Request) -> tuple[int, int]:

@@ -26,10 +26,7 @@ async def create(request: Request, key: Reporter) -> Response:
     """Report a card. The answer leaves only when no check anywhere can miss the report."""
     asked, idempotency_key = await sent_write(request, ReportRequest)
     receipt = await reporting.report(parts_of(request), key, asked, idempotency_key)
-    headers = {"Location": f"/v1/reports/{receipt.id}"}
-    if receipt.replayed:
-        headers["Idempotent-Replayed"] = "true"
-    return Response(receipt.body, reporting.CREATED, headers, "application/json")
+    return receipt.answer(reporting.CREATED, router.prefix)
 
 
 @router.post("/search")

@@ -15,7 +15,7 @@ from lostid.api.clock import ms_of, now_ms, parse_instant
 from lostid.api.models import RewindRequest
 from lostid.api.parts import Parts, parts_of
 from lostid.api.problems import Fault, Problem
-from lostid.api.withdrawals import answered
+from lostid.api.withdrawals import PATH
 from lostid.api.withdrawing import Admitted, attempting
 from lostid.api.writing import Proved, prove, to_its_end
 from lostid.domain.roles import SUPERVISOR
@@ -61,7 +61,7 @@ async def rewind(request: Request, who: Supervisor, name: str) -> Response:
     with parts.report_room.place():
         outcome = withdrawing.told(await parts.reports_pool.write(lambda conn: ledger.ask_rewind(conn, write, new)))
         proving = prove(parts, write, new.new_id, outcome, withdrawing.ACCEPTED, answer)
-        return answered(await to_its_end(proving), withdrawing.ACCEPTED)
+        return (await to_its_end(proving)).answer(withdrawing.ACCEPTED, PATH)
 
 
 def _shown(parts: Parts, found: Rewind) -> dict[str, Any]:

@@ -15,7 +15,6 @@ from lostid.api.parts import parts_of
 from lostid.api.problems import Fault, Problem
 from lostid.api.reading import cursor_of, listed, place_of
 from lostid.api.withdrawing import Admitted, actor_of, attempting
-from lostid.api.writing import Receipt
 from lostid.domain.roles import APPROVER, REPORTER, SUPERVISOR
 from lostid.domain.withdrawal import STATES, Event, visible
 from lostid.ledger import withdrawals
@@ -23,6 +22,7 @@ from lostid.ledger.apikeys import ApiKey
 from lostid.ledger.reports import Place
 from lostid.ledger.withdrawals import Withdrawal
 
+PATH = "/v1/withdrawals"
 router = APIRouter()
 Reader = Annotated[ApiKey, Depends(caller(REPORTER, APPROVER, SUPERVISOR))]
 Asker = Annotated[Admitted, Depends(attempting("request", REPORTER, SUPERVISOR))]
@@ -35,7 +35,7 @@ async def ask(request: Request, who: Asker) -> Response:
     """Ask that a report loses its effect. Somebody else has 24 hours to agree."""
     asked, idempotency_key = await sent_write(request, WithdrawalRequest)
     receipt = await withdrawing.ask(parts_of(request), who, asked, idempotency_key)
-    return answered(receipt, withdrawing.ACCEPTED)
+    return receipt.answer(withdrawing.ACCEPTED, PATH)
 
 
 @router.get("/v1/withdrawals")
@@ -80,14 +80,7 @@ async def refuse(request: Request, who: Refuser) -> Response:
 async def _decide(request: Request, who: Admitted, event: Event) -> Response:
     asked, idempotency_key = await sent_write(request, WithdrawalDecision)
     receipt = await withdrawing.decide(parts_of(request), who, event, asked, idempotency_key)
-    return answered(receipt, withdrawing.DECIDED)
-
-
-def answered(receipt: Receipt, status: int) -> Response:
-    headers = {"Location": f"/v1/withdrawals/{receipt.id}"}
-    if receipt.replayed:
-        headers["Idempotent-Replayed"] = "true"
-    return Response(receipt.body, status, headers, "application/json")
+    return receipt.answer(withdrawing.DECIDED, PATH)
 
 
 def shown(clock: Clock, row: Withdrawal) -> dict[str, Any]:

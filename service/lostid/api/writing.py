@@ -11,6 +11,8 @@ from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
+from starlette.responses import Response
+
 from lostid.api import logs
 from lostid.api.parts import Parts
 from lostid.api.problems import Problem
@@ -31,6 +33,13 @@ class Receipt:
     @property
     def id(self) -> str:
         return str(json.loads(self.body)["id"])
+
+    def answer(self, status: int, path: str) -> Response:
+        """`path`: where what was made is found, without its id."""
+        headers = {"Location": f"{path}/{self.id}"}
+        if self.replayed:
+            headers["Idempotent-Replayed"] = "true"
+        return Response(self.body, status, headers, "application/json")
 
 
 @dataclass(frozen=True, slots=True)
