@@ -49,7 +49,8 @@ def start(house: House, *arguments: str, environ: Mapping[str, str] | None = Non
     """`run` as a new user starts it: with an empty HOME, and in a process group that can be killed as a whole."""
     return subprocess.Popen(
         [house / "run", *arguments],
-        env={**os.environ, "HOME": "", **(environ or {})},
+        # What is installed is looked at, hardly ever run: compiling it would be most of the work.
+        env={**os.environ, "HOME": "", "PIP_NO_COMPILE": "1", **(environ or {})},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

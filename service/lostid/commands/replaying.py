@@ -33,8 +33,13 @@ class Compared:
     findings: list[Finding] = field(default_factory=list)
 
 
-def compare(get: Get, post: Post, verify: Callable[[], Verified], verified: Verified) -> Compared:
-    """All records, against the entries of a verified log; those that differ once more, with the log as it is then."""
+def compare(
+    get: Get, post: Post, verify: Callable[[], Verified], verified: Verified, pause_s: float = PAUSE_S
+) -> Compared:
+    """All records, against the entries of a verified log; those that differ once more, with the log as it is then.
+
+    ``pause_s``: seconds between two tries.
+    """
     replay, compared = Replay(), Compared()
     pending: list[bytes] | None = None
     for _ in range(TRIES):
@@ -48,7 +53,7 @@ def compare(get: Get, post: Post, verify: Callable[[], Verified], verified: Veri
         pending = [bytes.fromhex(finding.where) for finding in compared.findings]
         if not pending:
             break
-        time.sleep(PAUSE_S)
+        time.sleep(pause_s)
         verified = verify()
         if not verified.good:
             return Compared(findings=list(verified.findings))
