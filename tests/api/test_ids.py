@@ -56,7 +56,7 @@ def test_does_not(text: str) -> None:
 def test_few_false_alarms(number: int) -> None:
     """Of 18 digits drawn blindly hardly any is a number; all that is, has an area, a birth date and a check digit."""
     if reads_as_number(str(number)):
-        assert re.fullmatch(r"[1-9]\d{5}(18|19|20)\d{2}[01]\d[0-3]\d{4}", str(number))
+        assert re.fullmatch(r"[1-9]\d{5}(18|19|20)\d{2}[01]\d[0-3]\d\d{4}", str(number))
 
 
 def test_made() -> None:
