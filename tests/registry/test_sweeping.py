@@ -20,7 +20,7 @@ from lostid.registry.writer import Writer
 from lostid.replication import records
 from lostid.replication.books import Books
 from lostid.replication.relay import Relay
-from lostid.replication.sweeping import Restart, Sweeper
+from lostid.replication.sweeping import Restart, Sweeper, planned_s
 from tests.registry.ledgers import Ledger, begin, contents, contents_of, expected, opened
 from tests.registry.making import TAG_KEY, key, place, stored
 from tests.registry.tampering import delete, forge, put_back_older, swap
@@ -308,3 +308,12 @@ def test_books_follow_entries(ledger: Ledger) -> None:
 def _around(ledger: Ledger, one: bytes, seq: int) -> tuple[bytes | None, bytes | None]:
     effects: list[Effect] = covers.effects_upto(ledger.conn, [one], seq)[one]
     return tuple(records.value_after(one, [e for e in effects if e.seq <= at], TAG_KEY) for at in (seq - 1, seq))  # type: ignore[return-value]
+
+
+def test_pace() -> None:
+    """Two rounds are over within 5 s up to a million records; beyond, a record more never takes a round less."""
+    assert planned_s(0) == planned_s(1_000) == 2.0
+    assert 2 * planned_s(1_000_000) < 5.0
+    assert planned_s(10_000_000) == pytest.approx(41.8)
+    paces = [planned_s(n) for n in range(0, 20_000_000, 100_000)]
+    assert paces == sorted(paces)
