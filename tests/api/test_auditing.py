@@ -1,6 +1,7 @@
 """An auditor replays what was signed, and holds the registry's answers against it."""
 
 import json
+from base64 import b64decode, b64encode
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,9 @@ from lostid.log.note import NoteVerifier
 from lostid.log.verifying import Verified, verify_log
 from lostid.registry.client import open_client
 from tests.api.schema_check import check_against
-from tests.api.serving import Served, check_of, person, report_of, resident
+from tests.api.serving import Key, Served, check_of, person, report_of, resident
 from tests.api.trusting import ORIGIN, open_alarms, run_cli, until
+from tests.api.withdrawing import a_town, act, imported
 
 
 @pytest.fixture(scope="module")
@@ -107,6 +109,8 @@ def test_entries_that_are_not_those_signed(counter: httpx.Client, auditor: httpx
     def changed(**fields: Any) -> Any:
         def page(said: bytes) -> bytes:
             told = json.loads(said)
+            if "openings" not in told:
+                return said
             told["openings"] = [
                 {**one, **{name: value(one) for name, value in fields.items()}} if one["seq"] == seq else one
                 for one in told["openings"]
@@ -117,6 +121,8 @@ def test_entries_that_are_not_those_signed(counter: httpx.Client, auditor: httpx
 
     def left_out(said: bytes) -> bytes:
         told = json.loads(said)
+        if "openings" not in told:
+            return said
         told["openings"] = [one for one in told["openings"] if one["seq"] != seq]
         return json.dumps(told).encode()
 
@@ -161,6 +167,57 @@ def test_answers_that_are_not_the_entries(counter: httpx.Client, auditor: httpx.
     ):
         assert compared(auditor, post=instead(covers=wrong)) == [("record_differs", key)]
     assert compared(auditor, post=instead(covers=[], in_filter=False)) == [("filter_lacks", key)]
+
+
+def test_imports(server: Served, checker: Key, auditor: httpx.Client) -> None:
+    """The rows of an import are held against the digest in its entry, and the answers against the rows: what was
+    altered, left out, put in another order or added to them, and an answer that says less or more, also once the import
+    was taken back."""
+    with a_town(server, checker, "archive") as town:
+        clerk = town.person("clerk", "importer")
+        id_ = imported(clerk, "clerk", [town.card() for _ in range(3)])
+        (entry,) = town.lines("import.released", town.head - 1)
+        seq, number = entry.seq, entry.facts["number"]
+        until(lambda: auditor.get(f"/v1/log/openings?after={seq - 1}").json()["openings"])
+        page = auditor.get(f"/v1/log/imports/{number}").json()
+        check_against("ImportParts", page)
+        rows = b64decode(page["parts"][0]["rows"])
+        key = rows[:16].hex()
+        assert len(rows) == 3 * 48
+        assert auditor.get(f"/v1/log/imports/{number}?after=0").json() == {"parts": []}
+        assert auditor.get("/v1/log/imports/999999").json() == {"parts": []}
+        assert [auditor.get(f"/v1/log/imports/{path}").status_code for path in ("x", "1?after=x")] == [404, 422]
+        assert compared(auditor) == []
+
+        def instead(*parts: bytes) -> Any:
+            shown = [{"part": place, "rows": b64encode(part).decode()} for place, part in enumerate(parts)]
+            told = json.dumps({"parts": shown}).encode()
+            return lambda said: told if json.loads(said) == page else said
+
+        altered = rows[:20] + bytes([rows[20] ^ 1]) + rows[21:]
+        for wrong in (
+            (altered,),
+            (rows[48:],),
+            (rows[48:] + rows[:48],),
+            (rows + rows[:48],),
+            (rows[:48], rows[48:]),
+            (),
+        ):
+            assert compared(auditor, get=instead(*wrong)) == [("rows_differ", f"entry {seq}")]
+
+        def answering(covers: list[dict[str, Any]]) -> Any:
+            def told(said: Any) -> Any:
+                records = [{**one, "covers": covers} if one["key"] == key else one for one in said["records"]]
+                return {**said, "records": records}
+
+            return told
+
+        for covers in ([], [{"kind": 1, "final": False}]):
+            assert compared(auditor, post=answering(covers)) == [("record_differs", key)]
+        assert act(clerk, id_, "withdrawal") == "withdrawn"
+        until(lambda: auditor.get(f"/v1/log/openings?after={seq}").json()["openings"])
+        assert compared(auditor) == []
+        assert compared(auditor, post=answering([{"kind": 1, "final": False}])) == [("record_differs", key)]
 
 
 async def _add_cover(conn: AsyncConn, seq: int) -> bytes:

@@ -13,6 +13,7 @@ OPEN = {("get", "/livez"), ("get", "/readyz"), ("get", "/.well-known/jwks.json")
 LOOPBACK = {("get", "/metrics"), ("get", "/v1/status")}
 # The first that is part of the path says who may.
 ROLE = {
+    "log/": {"auditor"},
     "imports/{import_id}/rows": {"importer"},
     "imports/{import_id}": {"importer", "approver"},
     "imports": {"importer"},
@@ -26,7 +27,6 @@ ROLE = {
     "reports": {"reporter"},
     "metrics": {"admin"},
     "status": {"admin"},
-    "log": {"auditor"},
     "mirror": {"mirror"},
     "sandbox": set(ROLES),
 }
@@ -46,7 +46,7 @@ def keys(server: Served) -> dict[str, Key]:
 def ask(client: httpx.Client, method: str, path: str) -> httpx.Response:
     made = {f"{name}_id": f"{prefix}_{'0' * 32}" for name, prefix in PREFIXES.items()}
     ids = {**made, "name": "op-2"}
-    return client.request(method, path.format(**ids, path="0/000", seq=1), headers=FROM_ELSEWHERE)
+    return client.request(method, path.format(**ids, path="0/000", seq=1, number=1), headers=FROM_ELSEWHERE)
 
 
 def test_routes() -> None:

@@ -12,8 +12,9 @@ from lostid.ledger import entries
 from lostid.ledger.statement import AsyncConn
 from tests.api.schema_check import check_against
 from tests.api.serving import Key, Served, report_of
+from tests.api.test_auditing import compared
 from tests.api.trusting import open_alarms, until
-from tests.api.withdrawing import Town, a_town, approve, once, refuse
+from tests.api.withdrawing import Town, a_town, act, approve, imported, once, refuse
 
 _towns = itertools.count(1)
 LONG_AGO = "2026-01-01T00:00:00+08:00"
@@ -104,25 +105,6 @@ def test_refused(town: Town) -> None:
     assert first.post("/v1/operators/crook/rewind", json={"since": LONG_AGO}).status_code == 200
 
 
-def imported(client: httpx.Client, operator: str, cards: list[dict[str, Any]], release: bool = True) -> str:
-    """An import of these cards, released by whoever sent it."""
-    opened = client.post("/v1/imports", json={"operator": operator, "source": "archive"}, headers=once())
-    id_ = str(opened.json()["id"])
-    lines = ["type,number,valid_from,reason,case_number"]
-    lines += [f"{card['type']},{card['number']},{card['valid_from']},lost,A-1" for card in cards]
-    sent = {"Content-Type": "text/csv; charset=utf-8"}
-    assert client.put(f"/v1/imports/{id_}/rows", content="\n".join(lines), headers=sent).status_code == 202
-    if release:
-        act(client, id_, "release")
-    return id_
-
-
-def act(client: httpx.Client, id_: str, what: str) -> str:
-    answer = client.post(f"/v1/imports/{id_}/{what}", headers=once())
-    assert answer.status_code == 202, answer.text
-    return str(answer.json()["state"])
-
-
 def test_imports(town: Town) -> None:
     """An import that the operator took back is in force again, whole, and takes two to go once more; what the operator
     brought in or released is marked; what somebody else took back since then stays as it is. The log agrees."""
@@ -162,6 +144,10 @@ def test_imports(town: Town) -> None:
     assert [shown[id_]["state"] for id_ in shown] == ["released", "released", "withdrawn", "released"]
     assert ["review" in shown[id_] for id_ in shown] == [False, True, False, True]
     check_against("Import", shown[own])
+
+    with town.server.client(town.server.key("procuratorate", "auditor")) as auditor:
+        until(lambda: auditor.get(f"/v1/log/openings?after={rewound.seq - 1}").json()["openings"])
+        assert compared(auditor) == []
 
     assert act(crook, sold, "withdrawal") == "withdrawal_awaiting_approval"
     again = crook.post(f"/v1/imports/{sold}/withdrawal", headers=once())

@@ -112,3 +112,22 @@ def approve(client: httpx.Client, id_: str, key: str | None = None, **body: Any)
 
 def refuse(client: httpx.Client, id_: str, **body: Any) -> httpx.Response:
     return client.post(f"/v1/withdrawals/{id_}/refuse", json=body, headers=once())
+
+
+def imported(client: httpx.Client, operator: str, cards: list[dict[str, Any]], release: bool = True) -> str:
+    """An import of these cards, released by whoever sent it."""
+    opened = client.post("/v1/imports", json={"operator": operator, "source": "archive"}, headers=once())
+    id_ = str(opened.json()["id"])
+    lines = ["type,number,valid_from,reason,case_number"]
+    lines += [f"{card['type']},{card['number']},{card['valid_from']},lost,A-1" for card in cards]
+    sent = {"Content-Type": "text/csv; charset=utf-8"}
+    assert client.put(f"/v1/imports/{id_}/rows", content="\n".join(lines), headers=sent).status_code == 202
+    if release:
+        act(client, id_, "release")
+    return id_
+
+
+def act(client: httpx.Client, id_: str, what: str) -> str:
+    answer = client.post(f"/v1/imports/{id_}/{what}", headers=once())
+    assert answer.status_code == 202, answer.text
+    return str(answer.json()["state"])

@@ -1,8 +1,10 @@
-"""/v1/log/openings and /v1/log/records: for auditors, who replay the entries and compare what comes out with what the
-registry answers. Role auditor, also where the log is open to everybody: entries say who worked on which case."""
+"""/v1/log/openings, /v1/log/imports and /v1/log/records: for auditors, who replay the entries and the rows of imports
+that they name, and compare what comes out with what the registry answers. Role auditor, also where the log is open to
+everybody: entries say who worked on which case."""
 
 from __future__ import annotations
 
+from base64 import b64encode
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Request
@@ -15,7 +17,7 @@ from lostid.api.problems import Fault, Problem
 from lostid.domain.covers import Reach
 from lostid.domain.roles import AUDITOR
 from lostid.filter.page import Unproven
-from lostid.ledger import tree
+from lostid.ledger import import_reading, tree
 from lostid.ledger.apikeys import ApiKey
 from lostid.ledger.statement import AsyncConn
 from lostid.registry.lookup import FreshnessUnproven
@@ -32,7 +34,7 @@ async def openings(request: Request, _: Auditor) -> Response:
     """Entries after `after`, as many as fit; each is what its chain hash, and with the salt its leaf, commits to."""
     refuse_numbered(request)
     after = request.query_params.get("after", "0")
-    if not after.isascii() or not after.isdigit() or len(after) > 18:
+    if not _is_count(after):
         raise Problem("invalid", [Fault("/query/after", "value_invalid")])
     parts = parts_of(request)
     with parts.read_room.place():
@@ -53,6 +55,27 @@ async def _openings(conn: AsyncConn, after: int) -> dict[str, Any]:
         for found in await tree.OPENINGS.arun(conn, asked)
     ]
     return {"openings": shown, "size": tip.size}
+
+
+@router.get("/v1/log/imports/{number}")
+async def import_rows(request: Request, _: Auditor, number: str) -> Response:
+    """The part after `after` of a released import's rows, which the digest in its entry covers; none after the last."""
+    refuse_numbered(request)
+    after = request.query_params.get("after", "")
+    if not _is_count(number):
+        raise Problem("not_found")
+    if after and not (_is_count(after) and int(after) < 1 << 31):
+        raise Problem("invalid", [Fault("/query/after", "value_invalid")])
+    asked = {"number": int(number), "after": int(after) if after else import_reading.BEFORE_ALL}
+    parts = parts_of(request)
+    with parts.read_room.place():
+        found = await parts.reads_pool.read(lambda conn: import_reading.RELEASED_PART.arun(conn, asked))
+    shown = [] if found is None else [{"part": found.part, "rows": b64encode(found.rows).decode()}]
+    return JSONResponse({"parts": shown}, headers=_NO_STORE)
+
+
+def _is_count(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= 18
 
 
 @router.post("/v1/log/records")

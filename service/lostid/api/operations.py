@@ -96,6 +96,13 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
     ("get", "/v1/log/openings"): Operation(
         "Entries with the salts that tie them to their leaves", "Openings", "auditor", problems=(401, 403, 422, 503)
     ),
+    ("get", "/v1/log/imports/{number}"): Operation(
+        "Rows of a released import, a part at a time, as the digest in its entry covers them",
+        "ImportParts",
+        "auditor",
+        query={"after": {"type": "integer", "minimum": 0}},
+        problems=(401, 403, 404, 422, 503),
+    ),
     ("post", "/v1/log/records"): Operation(
         "What this host answers for document keys, by the way of every check",
         "Records",

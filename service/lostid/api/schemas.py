@@ -243,6 +243,18 @@ ANSWERS: dict[str, Schema] = {
             "size": {**COUNT, "description": "Entries under the last checkpoint. Ask again until there are as many."},
         }
     ),
+    "ImportParts": obj(
+        {
+            "parts": array(
+                obj(
+                    {
+                        "part": COUNT,
+                        "rows": {"type": "string", "description": "Base64; 48 bytes each, as docs/log.md says."},
+                    }
+                )
+            )
+        }
+    ),
     "Records": obj(
         {
             "seq": SEQ,

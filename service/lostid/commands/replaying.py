@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import time
+from base64 import b64decode
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from lostid.log.replaying import Replay, answered
@@ -25,7 +27,8 @@ Post = Callable[[str, dict[str, Any]], Any]
 
 @dataclass
 class Compared:
-    """How many records were compared, and what was wrong. ``unopened``, ``imports``: see `Replay`."""
+    """How many records were compared, those of imports included, and what was wrong. ``unopened``, ``imports``: see
+    `Replay`."""
 
     records: int = 0
     unopened: int = 0
@@ -40,7 +43,7 @@ def compare(
 
     ``pause_s``: seconds between two tries.
     """
-    replay, compared = Replay(), Compared()
+    replay, compared = Replay(partial(_parts, get)), Compared()
     pending: list[bytes] | None = None
     for _ in range(TRIES):
         compared.findings = _replayed(get, replay, verified)
@@ -83,6 +86,15 @@ def _openings(said: bytes) -> Iterator[Opening]:
     for one in json.loads(said)["openings"]:
         salt = None if one["salt"] is None else bytes.fromhex(one["salt"])
         yield Opening(one["seq"], bytes.fromhex(one["prev"]), one["recorded_ms"], one["body"].encode(), salt)
+
+
+def _parts(get: Get, number: int) -> Iterator[tuple[int, bytes]]:
+    """Of an import, as the registry tells them: whether they are the right ones is for `Replay` to say."""
+    after = ""
+    while page := json.loads(get(f"/v1/log/imports/{number}{after}"))["parts"]:
+        for one in page:
+            yield int(one["part"]), b64decode(one["rows"], validate=True)
+        after = f"?after={int(page[-1]['part'])}"
 
 
 def _differing(post: Post, replay: Replay, keys: list[bytes]) -> Iterator[Finding]:

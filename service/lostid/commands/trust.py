@@ -42,7 +42,8 @@ def verify_log(
     as_json: Json = False,
 ) -> None:
     """Rebuild every hash of the published log, and compare with the last visit. With an auditor's LOSTID_KEY also
-    replay the entries into records and compare these with the answers. Exit code 1: something is wrong."""
+    replay the entries, and the rows of the imports that they name, into records and compare these with the answers.
+    Exit code 1: something is wrong."""
     from lostid.log import verifying
     from lostid.log.jws import keys_of
     from lostid.log.keychain import endorsed
@@ -103,7 +104,7 @@ def _tell(size: int | None, findings: list[dict[str, str]], compared: "Compared 
         return
     print(f"{compared.records} records: each is answered as the entries say")
     if compared.imports:
-        print(f"{compared.imports} entries released whole imports, whose rows they do not hold: answers may say more")
+        print(f"{compared.imports} imports among them, all of whose rows are those that their entries name")
 
 
 @receipt.command("verify")

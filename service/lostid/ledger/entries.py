@@ -77,13 +77,18 @@ class Entry:
     @property
     def flip(self) -> Flip | None:
         """The import that this entry puts in force, or takes back, with all its rows. They stand elsewhere."""
-        if self.kind not in (RELEASED, WITHDRAWN, RESTORED) or not self.facts.get("digest"):
-            return None
-        return Flip(self.facts["number"], self.facts["staged"], bytes.fromhex(self.facts["digest"]))
+        return flip_of(self.kind, self.facts)
 
     def intact(self) -> bool:
         """Whether the hash is that of what stands here."""
         return self.hash == chain_hash(self.prev, self.seq, self.recorded_ms, self.body)
+
+
+def flip_of(kind: str, facts: Mapping[str, Any]) -> Flip | None:
+    """What an entry of this kind says of an import as a whole. None also for one that was in force for nobody."""
+    if kind not in (RELEASED, WITHDRAWN, RESTORED) or not facts.get("digest"):
+        return None
+    return Flip(facts["number"], facts["staged"], bytes.fromhex(facts["digest"]))
 
 
 def chain_hash(prev: bytes, seq: int, recorded_ms: int, body: bytes) -> bytes:

@@ -40,6 +40,15 @@ _NEXT = Statement(
     """,
     lambda rows: Rows(*rows[0]) if rows else None,
 )
+# What nobody has released is nobody's business yet.
+RELEASED_PART = Statement(
+    """
+    SELECT part, rows FROM import_parts
+     WHERE import = (SELECT number FROM imports WHERE number = %(number)s AND release_seq IS NOT NULL)
+       AND part > %(after)s ORDER BY part LIMIT 1
+    """,
+    lambda rows: Rows(*rows[0]) if rows else None,
+)
 # Of the imports that are in force or may yet be; and of others what is not cleared away yet does no harm.
 _NEXT_OF_ALL = Statement(
     """

@@ -1,8 +1,9 @@
 """Replaying a verified log: entries that are tied to its leaves, folded into records, compared with what is answered.
 
-What must hold: an opened entry is the one that its leaf commits to, and continues the entry before it; the record that
-the registry answers for a document key says the same of every card as the fold of that key's effects. A leaf whose salt
-was deleted is tied by the entry after it, whose chain hash covers this one's.
+What must hold: an opened entry is the one that its leaf commits to, and continues the entry before it; the rows of an
+import are as many as its entry says and come to the digest that stands there; the record that the registry answers for
+a document key says the same of every card as the fold of that key's effects. A leaf whose salt was deleted is tied by
+the entry after it, whose chain hash covers this one's.
 """
 
 from __future__ import annotations
@@ -14,16 +15,16 @@ from typing import Any, Final
 from lostid.domain.covers import CoverKind, Effect, Reach
 from lostid.domain.instance import MISSING, Instance
 from lostid.domain.packed import PackedCover
-from lostid.domain.record import fold
-from lostid.domain.status import CLEAR, INDETERMINATE, REPORTED, VOID, decide
+from lostid.domain.record import Record, fold
+from lostid.domain.status import decide
 from lostid.ledger import bodies
-from lostid.ledger.entries import chain_hash
+from lostid.ledger.entries import chain_hash, flip_of
 from lostid.ledger.errors import LedgerFault
 from lostid.ledger.tree import Opening
 from lostid.log.leaf import SALT_BYTES, Leaf, commitment
+from lostid.log.replaying_imports import Parts, ReplayedImports
 from lostid.log.verifying import Finding
 
-_SEVERITY: Final = {CLEAR: 0, INDETERMINATE: 1, REPORTED: 2, VOID: 3}
 _NOBODYS_TAG: Final = b"\xff" * 8
 
 
@@ -37,19 +38,23 @@ class Answered:
 class Replay:
     """Takes openings in order; then `differs` says which answers are other than the entries come to."""
 
-    def __init__(self) -> None:
+    def __init__(self, parts_of: Parts) -> None:
         self.seq = 0
         self.unopened = 0
         """Entries whose salt was deleted."""
-        self.imports = 0
-        """Entries that put the rows of a whole import in force: they name the rows by a digest and do not hold them."""
+        self._imports = ReplayedImports(parts_of)
         self._hash: bytes | None = None
         self._effects: dict[bytes, list[Effect]] = {}
 
     @property
     def keys(self) -> list[bytes]:
-        """The document keys that any entry touched."""
-        return list(self._effects)
+        """The document keys that any entry touched, or a row of an import that was ever in force."""
+        return list(dict.fromkeys((*self._effects, *self._imports.keys)))
+
+    @property
+    def imports(self) -> int:
+        """How many imports were released; all their rows are taken in."""
+        return len(self._imports)
 
     def take(self, opening: Opening, leaves: Sequence[bytes]) -> Finding | None:
         """The next entry. ``leaves``: those of the verified tree."""
@@ -70,26 +75,26 @@ class Replay:
             return Finding("opening_mismatch", where)
         try:
             told = bodies.decode(opening.body, opening.seq)
+            flip = flip_of(told.kind, told.facts)
         except (LedgerFault, ValueError, KeyError, TypeError):
             return Finding("entry_unreadable", where)
-        if told.kind.startswith("import.released") and not told.effects:
-            self.imports += 1
+        if flip is not None and not self._imports.take(opening.seq, told.kind, told.id, flip):
+            return Finding("rows_differ", where)
         for effect in told.effects:
             self._effects.setdefault(effect.key, []).append(effect)
         return None
 
     def differs(self, key: bytes, answered: Answered) -> bool:
-        """Whether the answer says anything else of any card than the entries do. Where whole imports were released it
-        may say more, never less: their rows are not in the entries."""
-        expected = fold(self._effects.get(key, ()))
-        for card in _cards([*expected.reaches, *answered.reaches]):
-            says, should = decide(answered, card), decide(expected, card)
-            if says != should and not (self.imports and _SEVERITY[says] > _SEVERITY[should]):
-                return True
-        return False
+        """Whether the answer says anything else of any card than the entries do."""
+        expected = self._record(key)
+        cards = _cards([*expected.reaches, *answered.reaches])
+        return any(decide(answered, card) != decide(expected, card) for card in cards)
 
     def in_force(self, key: bytes) -> bool:
-        return bool(fold(self._effects.get(key, ())))
+        return bool(self._record(key))
+
+    def _record(self, key: bytes) -> Record:
+        return fold([*self._effects.get(key, ()), *self._imports.effects(key)])
 
 
 def answered(covers: Iterable[Mapping[str, Any]]) -> Answered:
