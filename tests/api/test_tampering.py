@@ -122,12 +122,20 @@ def test_keys_by_hand(server: Served) -> None:
     def alarms() -> list[str]:
         return [what for _, what in server.in_ledger(open_alarms)]
 
+    key = server.key("hotel", "checker")
     created = server.in_ledger(lambda conn: _forge_key(conn, "lid_live_forged"))
-    until(lambda: (created, "key_altered") in server.in_ledger(open_alarms))
+    # Making another has every worker load its keys anew. No answer, before the alarm or after it, is to the forged one.
+    server.key("hotel", "checker")
+    with server.client(Key("key_forged", "lid_live_forged", "nobody")) as forger, server.client(key) as known:
+        while (created, "key_altered") not in server.in_ledger(open_alarms):
+            answer = forger.get("/v1/withdrawals")
+            assert (answer.status_code, answer.json()["code"]) == (401, "key_unknown")
+        for _ in range(20):
+            assert known.get("/v1/withdrawals").json()["code"] == "role_missing"
+            assert forger.get("/v1/withdrawals").json()["code"] == "key_unknown"
     change("DELETE FROM api_keys WHERE id = %s", "key_forged")
     until(lambda: not alarms())
 
-    key = server.key("hotel", "checker")
     change(_ROLES, ["admin"], key.id)
     until(lambda: alarms() == ["key_altered"])
     change(_ROLES, ["checker"], key.id)

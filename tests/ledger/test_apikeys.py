@@ -1,9 +1,13 @@
 """API keys: the secret is seen once, and every host learns of keys through entries."""
 
 import asyncio
+from dataclasses import replace
+from typing import LiteralString
+
+import pytest
 
 from lostid.domain.position import Position
-from lostid.ledger import apikeys
+from lostid.ledger import apikeys, people
 from lostid.ledger.apikeys import NewKey, secret_hash
 from lostid.ledger.entries import is_auth_event
 from lostid.ledger.pool import LedgerPool
@@ -79,6 +83,64 @@ async def test_revoked(pool: LedgerPool, conn: Conn) -> None:
     table = await pool.read(apikeys.load_all)
     assert table.by_secret[secret_hash(secret)].revoked_seq == revoked[0].seq
     assert len(verified_chain(conn)) == 4
+
+
+FORGED = """
+    INSERT INTO api_keys (id, secret_sha256, env, org, roles, purposes, reasons, created_seq)
+    VALUES ('key_9', sha256('forged'), 'live', 'police', '{admin}', '{}', '{}', %(seq)s)
+"""
+
+
+@pytest.mark.parametrize(
+    "statements",
+    [
+        ("UPDATE api_keys SET secret_sha256 = sha256('another') WHERE id = 'key_1'",),
+        ("UPDATE api_keys SET roles = roles || '{admin}' WHERE id = 'key_1'",),
+        ("UPDATE api_keys SET roles = '{admin}' WHERE id = 'key_1'",),
+        ("UPDATE api_keys SET purposes = '{}' WHERE id = 'key_1'",),
+        ("UPDATE api_keys SET reasons = '{}' WHERE id = 'key_1'",),
+        ("UPDATE api_keys SET rate = NULL WHERE id = 'key_1'",),
+        ("UPDATE api_keys SET operator = 'officer-118' WHERE id = 'key_1'",),
+        ("UPDATE api_keys SET env = 'test' WHERE id = 'key_1'",),
+        ("UPDATE api_keys SET created_seq = created_seq + 1 WHERE id = 'key_1'",),
+        ("UPDATE api_keys SET created_seq = 0 WHERE id = 'key_1'",),
+        ("UPDATE entries SET body = body || ' ' WHERE seq = %(seq)s",),
+        ("UPDATE entries SET body = '\\\\xff' WHERE seq = %(seq)s",),
+        ("UPDATE entries SET seq = -1 WHERE seq = %(seq)s", "UPDATE api_keys SET created_seq = -1 WHERE id = 'key_1'"),
+    ],
+)
+@pytest.mark.parametrize("last", [True, False])
+async def test_by_hand(pool: LedgerPool, conn: Conn, statements: tuple[LiteralString, ...], last: bool) -> None:
+    """A row put in or changed by hand is no key, nor is one whose entry was changed; other keys work as before."""
+    _, made = await pool.write(apikeys.create, "key_1", POLICE)
+    other = "key_2"
+    if not last:
+        await pool.write(apikeys.create, other, HOTEL)
+    with conn.transaction():
+        conn.execute("SET LOCAL session_replication_role = replica")
+        conn.execute(FORGED, {"seq": made.seq})
+    keys = (await pool.read(apikeys.load_all)).by_secret.values()
+    assert {key.id for key in keys} == {"key_1"} | (set() if last else {other})
+    with conn.transaction():
+        conn.execute("SET LOCAL session_replication_role = replica")
+        for statement in statements:
+            conn.execute(statement, {"seq": made.seq})
+    keys = (await pool.read(apikeys.load_all)).by_secret.values()
+    assert {key.id for key in keys} == (set() if last else {other})
+
+
+async def test_brought_back(pool: LedgerPool, conn: Conn) -> None:
+    """A key that an entry has ended stays ended, whatever its row says: alone, with its station, with its operator."""
+    for number, person in enumerate(("a", "b", "c", "d")):
+        new = replace(POLICE, station=f"station-{number}", operator=person)
+        await pool.write(apikeys.create, f"key_{number}", new)
+    await pool.write(apikeys.revoke, "key_0")
+    await pool.write(people.revoke_station, "police", "station-1")
+    await pool.write(people.revoke_operator, "police", "c")
+    conn.execute("UPDATE api_keys SET revoked_seq = NULL")
+    table = await pool.read(apikeys.load_all)
+    ended = {key.id for key in table.by_secret.values() if key.revoked_seq is not None}
+    assert (len(table.by_secret), ended) == (4, {"key_0", "key_1", "key_2"})
 
 
 async def test_contains(pool: LedgerPool) -> None:
