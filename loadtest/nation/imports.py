@@ -25,6 +25,7 @@ from typing import Any, Final
 from rich.console import Console
 
 from lostid_load.population import number_of
+from nation import plots
 from nation.host import Host
 from peers.measure import Usage
 
@@ -42,7 +43,8 @@ class Told:
 
     rows: int
     killed: list[str] = field(default_factory=list)
-    progress: list[tuple[float, int]] = field(default_factory=list)
+    sendings: list[list[tuple[float, int]]] = field(default_factory=list)
+    """Of each: seconds since it began, and lines that are staged."""
     figures: dict[str, float] = field(default_factory=dict)
 
 
@@ -52,7 +54,7 @@ def main() -> int:
     parser.add_argument("rows", type=int)
     parser.add_argument("directory", type=Path)
     parser.add_argument("--kill", action="store_true")
-    parser.add_argument("--out", type=Path, help="a file for the figures, as JSON")
+    parser.add_argument("--out", type=Path, default=Path("loadtest-results"), help="for import.json and import.svg")
     options = parser.parse_args()
     options.directory.mkdir(mode=0o700, parents=True)
     rows = options.directory / "rows.csv"
@@ -60,10 +62,20 @@ def main() -> int:
     told = Told(options.rows)
     in_force, records = _import(options.directory / "data", rows, options.kill, told)
     told.figures |= {"in_force": in_force, "records": records}
-    if options.out is not None:
-        options.out.write_text(json.dumps({name: getattr(told, name) for name in Told.__slots__}) + "\n")
+    options.out.mkdir(parents=True, exist_ok=True)
+    (options.out / "import.json").write_text(json.dumps({name: getattr(told, name) for name in Told.__slots__}) + "\n")
+    (options.out / "import.svg").write_text(_plot(told), encoding="utf-8")
     Console().print({"killed": told.killed, **told.figures})
     return 0 if in_force == records == options.rows else 1
+
+
+def _plot(told: Told) -> str:
+    """The last sending: seconds until so many rows were staged."""
+    seen = told.sendings[-1]
+    begun = max((place for place, (_, lines) in enumerate(seen) if not lines), default=0)  # what an earlier one left
+    last = [(float(lines), seconds) for seconds, lines in seen[begun:] if lines and seconds]
+    last.append((float(told.rows), told.figures["sent_s"]))
+    return plots.svg("Import: seconds until so many rows are staged", {"sent": last})
 
 
 def write(file: Path, rows: int) -> None:
@@ -125,10 +137,12 @@ def _sending(host: Host, key: str, id_: str, rows: Path) -> Iterator[subprocess.
 
 def _until(host: Host, key: str, id_: str, client: subprocess.Popen[bytes], told: Told, share: float) -> None:
     """Until so much of the file is staged, or the client has ended; notes how far it is."""
-    began = time.monotonic()
+    began, seen = time.monotonic(), list[tuple[float, int]]()
+    told.sendings.append(seen)
     while client.poll() is None:
         lines = _lines(host, key, id_)
-        told.progress.append((round(time.monotonic() - began, 2), lines))
+        if not seen or lines != seen[-1][1]:
+            seen.append((round(time.monotonic() - began, 2), lines))
         if lines >= share * told.rows:
             return
         time.sleep(_LOOK_S)
