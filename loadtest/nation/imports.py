@@ -114,6 +114,9 @@ def _import(data: Path, rows: Path, kill: bool, told: Told) -> tuple[int, int]:
         told.figures |= {"known": known, "sent_s": took, "rows_a_second": (told.rows - known) / took}
         told.figures |= {"cpu_us_a_row": usage.seconds / told.rows * 1e6}
         began = time.monotonic()
+        while (staged := _ask(host, importer, f"/v1/imports/{id_}")["staged"])["confirmed"] < staged["hosts"]:
+            time.sleep(_LOOK_S)
+        told.figures["staged_s"] = time.monotonic() - began
         _ask(host, approver, f"/v1/imports/{id_}/release", {})
         told.figures["released_s"] = time.monotonic() - began
         in_force = int(_ask(host, importer, f"/v1/imports/{id_}")["counts"]["in_force"])
