@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 SILENT, DRIPPING = 2_000, 500
 _DRIP_S = 1.0
+_GROUPS = 20  # they do not drip all at once
 
 
 @contextlib.contextmanager
@@ -39,16 +40,17 @@ def _idle(port: int, silent: int, dripping: int) -> None:
 
     for place in range(silent + dripping):
         connect(place >= silent)
-    drip = 0.0
+    turn = 0
     while True:
-        for fd, _ in poll.poll(0.1, 512):
-            one, drips = open_.pop(fd)
-            poll.unregister(fd)
-            one.close()
-            connect(drips)
-        if time.monotonic() - drip > _DRIP_S:
-            drip = time.monotonic()
-            for one, drips in open_.values():
-                if drips:
-                    with contextlib.suppress(OSError):
-                        one.send(b"P")
+        due = time.monotonic() + _DRIP_S / _GROUPS
+        while (left := due - time.monotonic()) > 0:
+            for fd, _ in poll.poll(left, 512):
+                one, drips = open_.pop(fd)
+                poll.unregister(fd)
+                one.close()
+                connect(drips)
+        turn += 1
+        for fd, (one, drips) in open_.items():
+            if drips and fd % _GROUPS == turn % _GROUPS:
+                with contextlib.suppress(OSError):
+                    one.send(b"P")

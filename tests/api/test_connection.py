@@ -93,7 +93,7 @@ async def _write(writer: asyncio.StreamWriter, content: bytes) -> None:
 async def test_who_does_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
     """A client that does not take its answers loses its place; one that takes them late keeps it."""
     monkeypatch.setattr(bounded_connection, "READ_S", 1.5)
-    monkeypatch.setattr(deadlines, "_SWEEP_EVERY_S", 0.05)
+    monkeypatch.setattr(deadlines, "_STEP_S", 0.005)
     async with _listening() as (port, made):
         late, late_writer = await asyncio.open_connection("127.0.0.1", port, limit=1 << 10)
         late_writer.write(GET * 20_000)

@@ -12,7 +12,9 @@ BODY_S = 10.0  # for a whole body; for a streamed one, between two of its parts
 IDLE_S = 75.0  # between two requests
 READ_S = 30.0  # for a client that does not read its answers, between two bits that it does read
 END_S = 2.0  # for a client to hear why it is refused, before the connection is closed
-_SWEEP_EVERY_S = 0.5
+_STEP_S = 0.05
+_STEPS = 10  # in a round
+_MOST_AT_ONCE = 25
 
 
 class Stage(Enum):
@@ -45,24 +47,33 @@ class Timed(Protocol):
 
 
 class Sweeper:
-    """Ends overdue connections of one worker: one timer for all of them, where a timer each would cost every check."""
+    """Ends overdue connections of one worker: one timer for all of them, where a timer each would cost every check.
+
+    A few at a time: those who came together are overdue together, and come again together."""
 
     def __init__(self) -> None:
         self._swept: set[Timed] | None = None
+        self._left: list[Timed] = []  # of this round
 
     def watch(self, connection: Timed, connections: set[Timed]) -> None:
         """See to it that the worker's connections, of which this is one, are swept while there are any."""
         if self._swept is None:
             self._swept = connections
-            connection.loop.call_later(_SWEEP_EVERY_S, self._sweep, connection.loop)
+            connection.loop.call_later(_STEP_S, self._step, connection.loop)
 
-    def _sweep(self, loop: asyncio.AbstractEventLoop) -> None:
-        now = loop.time()
+    def _step(self, loop: asyncio.AbstractEventLoop) -> None:
         swept = self._swept or set()
-        for connection in tuple(swept):
-            if connection.overdue(now):
+        if not self._left:
+            self._left = list(swept)
+        now, ended = loop.time(), 0
+        for _ in range(1 + len(swept) // _STEPS):
+            if not self._left or ended >= _MOST_AT_ONCE:
+                break
+            connection = self._left.pop()
+            if connection in swept and connection.overdue(now):
                 connection.transport.abort()  # a client that is silent does not wait for a farewell
+                ended += 1
         if swept:
-            loop.call_later(_SWEEP_EVERY_S, self._sweep, loop)
+            loop.call_later(_STEP_S, self._step, loop)
         else:
-            self._swept = None
+            self._swept, self._left = None, []

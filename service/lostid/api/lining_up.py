@@ -16,10 +16,11 @@ from lostid.api.gate import Gate
 from lostid.api.known_heads import KnownHeads
 from lostid.api.lane import CHECK, Decide, Lane
 from lostid.api.problems import Answer
-from lostid.api.raw_head import whole_check
+from lostid.api.raw_head import RawCheck, whole_check
 from lostid.api.steps import Head
 
 _BEYOND = 256  # connections above the limit that are told why before they are closed
+_AT_ONCE_S = 0.05  # who was refused and asks again so soon has not heard of Retry-After
 _CHECK = CHECK.encode("ascii")
 _BETWEEN = Stage.BETWEEN
 
@@ -45,6 +46,7 @@ class PatientLane(FastLane):
 
     gate: ClassVar[Gate]
     _surplus = False
+    _refused_at = 0.0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -68,15 +70,24 @@ class PatientLane(FastLane):
 
     def _refused_unparsed(self, data: bytes) -> bool:
         """An ordinary check for which there is no room is refused before the parser sees it."""
-        if self._answering() or self.flow.write_paused or (raw := whole_check(data)) is None:
+        if not self._is_free() or (raw := self._raw(data)) is None:
             return False
         if self.gate.has_room(raw.authorization, batch=raw.batch):
             return False
         self._unset_keepalive_if_required()
-        self._since = self.loop.time()
+        before, now = self._refused_at, self.loop.time()
+        self._since = self._refused_at = now
         self._write_overloaded(raw.request_id, raw.accept_language)
-        self.gate.rest(self.transport)
+        if now - before < _AT_ONCE_S:
+            self.gate.rest(self.transport)
         return True
+
+    def _raw(self, data: bytes) -> RawCheck | None:
+        found = self.known.of(data)
+        if found is None:
+            return whole_check(data)
+        (url, _, head, size), _ = found
+        return RawCheck(head.get(b"authorization"), None, head.get(b"accept-language", b""), url != _CHECK, size)
 
     def on_check(self, decide: Decide, head: Head, body: bytes) -> None:
         if not self.gate.is_late():

@@ -122,6 +122,8 @@ def _canned(code: str, *, zh: bool) -> tuple[int, bytes]:
 
 def prefers_chinese(accept_language: bytes) -> bool:
     """Whether Chinese stands before English in an Accept-Language header. Nonsense means English."""
+    if not accept_language:
+        return False
     best = {"zh": 0.0, "en": 0.0}
     for part in accept_language[:256].decode("latin-1").lower().split(","):
         tag, _, parameter = part.strip().partition(";")

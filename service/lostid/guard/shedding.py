@@ -2,12 +2,12 @@
 
 What must hold:
 - nothing is lost: what `put` admits, `take` gives out once, in the order of its tenant;
-- nobody waits long: what waits never exceeds the limit by more than one request, and whoever asks beyond it is told
-  so at once, not after a wait;
-- nobody suffers for another: a tenant with nothing waiting is admitted as long as there is any room, and there always
-  is some, for no tenant may hold more than twice what is still free (the dynamic threshold of Choudhury and Hahne,
-  IEEE/ACM Transactions on Networking 6(2), 1998); tenants that wait are served in turn, each the same cost (deficit
-  round robin), and whoever has just come is served before those who wait all the time (RFC 8290, section 4.2).
+- nobody waits long: what waits never exceeds the limit by more than one request of each tenant (and by half of it
+  where it has just become smaller), and whoever asks beyond it is told so at once, not after a wait;
+- nobody suffers for another: no tenant may hold more than twice what is still free (the dynamic threshold of Choudhury
+  and Hahne, IEEE/ACM Transactions on Networking 6(2), 1998), but each its share of half the limit, also where more than
+  the limit is waiting; tenants that wait are served in turn, each the same cost (deficit round robin), and whoever has
+  just come is served before those who wait all the time (RFC 8290, section 4.2).
 
 Costs are in units of one ordinary check."""
 
@@ -53,7 +53,8 @@ class Backlog(Generic[T]):
         """Whether `put` would admit a request of this tenant."""
         flow = self._flows.get(tenant)
         own = 0 if flow is None else flow.waiting
-        return own < _SHARE_OF_FREE * (self.limit - self.waiting)
+        share = self.limit // (2 * (len(self._flows) + 1))
+        return own < max(share, _SHARE_OF_FREE * (self.limit - self.waiting))
 
     def put(self, tenant: str, cost: int, item: T, now_ns: int) -> bool:
         """Whether the request may wait. False: it has to be refused now."""
@@ -121,9 +122,10 @@ _MEMORY = 16
 
 
 def slice_ns(elsewhere_ns: int) -> int:
-    """How long to serve those who wait in one turn of the loop: as long as reading and refusing took; but never so
-    long that what goes on in steps, a report above all, gets no turn."""
-    return min(max(elsewhere_ns, SHORTEST_NS), LONGEST_NS)
+    """How long to serve those who wait in one turn of the loop: a quarter of what reading and refusing took, so that
+    who asks much too much does not end all service; but turns shall be short, for a report takes some seventy of them,
+    and a tenant that keeps to its share waits for one."""
+    return min(max(elsewhere_ns // 4, SHORTEST_NS), LONGEST_NS)
 
 
 def next_wakes(wakes: int, elsewhere_ns: int, slice_ns: int) -> int:
@@ -134,5 +136,5 @@ def next_wakes(wakes: int, elsewhere_ns: int, slice_ns: int) -> int:
     return min(MOST_WAKES, wakes + wakes // 8)
 
 
-SHORTEST_NS, LONGEST_NS = 4_000_000, 16_000_000
+SHORTEST_NS, LONGEST_NS = 3_000_000, 8_000_000
 FEWEST_WAKES, MOST_WAKES = 8, 4_096
