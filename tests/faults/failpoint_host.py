@@ -147,7 +147,7 @@ def put_points() -> None:
     put(writing, "wait", fences)
     put(Signer, "report", lambda whole: at_once_after(Point.SIGNED, whole))
     put(writes, "store_answer", lambda whole: after(Point.STORED, whole))
-    put(reports, "Response", lambda whole: HalfSent)
+    put(writing, "Response", lambda whole: HalfSent)
 
 
 def with_points(spawn: Callable[..., subprocess.Popen[bytes]]) -> Callable[..., subprocess.Popen[bytes]]:

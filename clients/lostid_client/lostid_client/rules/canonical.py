@@ -57,6 +57,11 @@ class Canonical(NamedTuple):
 
 def canonicalise(type: str, number: str, issuing_state: str | None, today: date) -> Canonical:
     """The canonical form of any way to write a number; for any strings at all, nothing but Refusal is raised."""
+    if len(number) == 18 and issuing_state is None and gb11643.type_of(number) == type and gb11643.has_shape(number):
+        # Nearly all of them, as they should be: a third of the calls that any other writing takes to the same end.
+        birth = gb11643.birth_date(number, today)
+        if birth is not None and gb11643.check_character(number[:17]) == number[17]:
+            return Canonical(type, number, "", birth)
     form = _FORMS.get(type)
     if form is None:
         raise Refusal("type_unknown", "/type")
