@@ -97,7 +97,7 @@ def _passed(request: Request, model: type[M], value: Any) -> Sent[M]:
     refuse_numbered(request)
     body = validated(model, value)
     canonical = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return Sent(body, f"{request.method} {request.url.path}\n{canonical}".encode())
+    return Sent(body, f"{request.method} {request.scope['path']}\n{canonical}".encode())
 
 
 async def _read(request: Request) -> bytes:

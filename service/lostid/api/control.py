@@ -13,10 +13,10 @@ def control_plane() -> FastAPI:
     """The routes, and how they refuse. What they work with is put into `state.parts` by the lifespan."""
     app = FastAPI(title="lostid", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
     edge.install(app)
+    app.include_router(reports.router)  # first: routes are tried in their order
     app.include_router(health.router)
     app.include_router(log.router)
     app.include_router(auditing.router)
-    app.include_router(reports.router)
     app.include_router(withdrawals.router)
     app.include_router(rewinding.router)
     app.include_router(as_of.router)

@@ -11,6 +11,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from cryptography.exceptions import InvalidSignature
@@ -25,6 +26,7 @@ class TokenRefused(Exception):
     """The token is malformed, of another kind, signed with an unknown key, or its signature is wrong."""
 
 
+@lru_cache(maxsize=64)
 def thumbprint(public: bytes) -> str:
     """The key id by RFC 7638 section 3: base64url(SHA-256 of the required members in lexicographic order)."""
     members = {"crv": "Ed25519", "kty": "OKP", "x": _encode(public)}
