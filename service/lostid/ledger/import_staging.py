@@ -2,7 +2,7 @@
 
 Some parts of the file in one transaction, then the next: whoever is killed, and whatever is sent again, a part is there
 once or not at all. Many in one, because their rows go into the index in the order of their keys: the more of them at
-once, the fewer pages each of them touches. 32 parts take a third of the time of 32 times one, at four million rows.
+once, the fewer pages each of them touches (docs/performance.md, Import).
 """
 
 from __future__ import annotations
