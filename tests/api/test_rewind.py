@@ -182,6 +182,21 @@ def test_import_of_others(town: Town) -> None:
     assert rewind(first, "clerk").json()["restored_imports"] == [id_]
 
 
+def test_request_of_the_rewound(town: Town) -> None:
+    """What the operator asked for and nobody has agreed to yet is asked for no more: somebody else has to ask."""
+    crook, clerk = town.person("crook", "approver"), town.person("clerk", "importer")
+    (card,) = cards = [town.card()]
+    id_ = imported(clerk, "clerk", cards)
+    first, second = town.person("first", "supervisor"), town.person("second", "supervisor")
+    assert act(crook, id_, "withdrawal") == "withdrawn"
+    assert approve(second, propose(first, "crook").json()["id"]).json()["state"] == "approved"
+    assert act(crook, id_, "withdrawal") == "withdrawal_awaiting_approval"
+    assert approve(second, propose(first, "crook").json()["id"]).json()["state"] == "approved"
+    assert clerk.get(f"/v1/imports/{id_}").json()["state"] == "released"
+    assert act(town.approver, id_, "withdrawal") == "withdrawal_awaiting_approval"
+    assert town.status(card) == "reported"
+
+
 def test_import_by_hand(town: Town) -> None:
     """Somebody with the database's password takes an import back without an entry: an alarm, until it is undone."""
     id_ = imported(town.person("clerk", "importer"), "clerk", [town.card()])

@@ -85,10 +85,17 @@ class NewImport:
     now_ms: int
 
 
+# A request for a withdrawal counts until a rewind has put its asker's acts of that time in doubt.
 _SELECT: Final = """
     SELECT i.number, i.id, i.seq, i.env, i.org, i.station, i.operator, i.key_id, i.source, i.dry_run, i.state,
            i.lines, i.accepted, i.rejected, i.staged, i.digest, i.release_seq, i.created_ms, i.release_ms,
-           i.alone AND NOT EXISTS (SELECT FROM import_turns t WHERE t.import = i.number), i.asked_by,
+           i.alone AND NOT EXISTS (SELECT FROM import_turns t WHERE t.import = i.number),
+           CASE WHEN NOT EXISTS (
+                SELECT FROM withdrawals w
+                 WHERE w.kind = 'rewind' AND w.state = 'approved' AND w.env = i.env AND w.org = i.org
+                   AND w.target = i.asked_by ->> 'operator'
+                   AND (i.asked_by ->> 'at_ms')::bigint BETWEEN w.since_ms AND w.decided_ms)
+                THEN i.asked_by - 'at_ms' END,
            EXISTS (SELECT FROM import_reviews v WHERE v.import = i.number),
            (SELECT coalesce(sum(o.accepted), 0)::bigint FROM imports o
              WHERE o.alone AND o.env = i.env AND o.org = i.org AND o.operator = i.operator
@@ -141,7 +148,15 @@ _WITHDRAW = Statement(
     nothing,
     writes=True,
 )
-_ASKED = Statement("UPDATE imports SET asked_by = %(by)s WHERE number = %(number)s", nothing, writes=True)
+_ASKED = Statement(
+    """
+    UPDATE imports SET asked_by = %(by)s || jsonb_build_object(
+           'at_ms', floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint)
+     WHERE number = %(number)s
+    """,
+    nothing,
+    writes=True,
+)
 REJECTIONS = Statement(
     """
     SELECT line, code, field FROM import_rejections
