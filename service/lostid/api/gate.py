@@ -106,6 +106,7 @@ class Gate:
         if line.has_room(self._tenant_of(authorization)):
             return True
         self._full = True
+        self._see_to_it()
         return False
 
     def rest(self, transport: asyncio.Transport) -> None:
