@@ -15,11 +15,6 @@ from tests.serving import Server
 OFFICER = "officer-117"
 OLD = "2015-03-01"
 
-REPORTS_APART_S = 0.02
-CHECKS_APART_S = 0.005
-"""What each desk rests between two answers: a desk that never rests takes from the server the cores that it needs to
-come back."""
-
 
 class Load:
     """Runs while the block runs. `wrong` collects every answer that breaks a promise."""
@@ -51,7 +46,6 @@ class Load:
                     self.wrong.append(f"a report was answered {status} {answer.get('code')}")
                     break
                 self._end.wait(0.05)
-            self._end.wait(REPORTS_APART_S)
 
     def _check(self) -> None:
         chance = random.Random()
@@ -64,7 +58,6 @@ class Load:
                 self.answered += 1
                 if (status == "reported") != reported:
                     self.wrong.append(f"{'a reported' if reported else 'an unknown'} card was {status}")
-                self._end.wait(CHECKS_APART_S)
             else:
                 self.refused.append(status)
                 self._end.wait(0.01)
