@@ -205,9 +205,9 @@ def test_another_target(client: socket.socket, link: str, links: Links) -> None:
 
 
 def test_nobody_there(links: Links, tmp_path: Path) -> None:
-    """Where the server does not listen, the connection ends at once."""
+    """Where the server does not listen, the connection ends at once: maybe before `connect` has returned."""
     port = links.open("test_nobody_there", tmp_path / "nobody")
-    with socket.create_connection(("127.0.0.1", port), SOON) as client, contextlib.suppress(ConnectionResetError):
+    with contextlib.suppress(ConnectionResetError), socket.create_connection(("127.0.0.1", port), SOON) as client:
         assert client.recv(1) == b""
 
 
