@@ -21,7 +21,7 @@ from collections.abc import Callable
 from functools import partial
 
 BUFFER_BYTES = 1 << 20
-_LAST_WORDS_S = 0.5
+LAST_WORDS_S = 0.5
 
 
 class Unstalled(io.TextIOBase):
@@ -129,8 +129,9 @@ def _write_if_ready(fd: int, line: bytes) -> int:
     return os.write(fd, line[: select.PIPE_BUF])
 
 
-def never_wait() -> None:
+def never_wait() -> Unstalled:
     """For this process, from now on: before anything takes hold of `sys.stderr`."""
     stream = Unstalled(2)
     sys.stderr = stream
-    atexit.register(stream.drain, _LAST_WORDS_S)
+    atexit.register(stream.drain, LAST_WORDS_S)
+    return stream

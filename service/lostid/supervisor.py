@@ -15,10 +15,12 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import IO
 
+from lostid import children
 from lostid.engines import postgres, valkey
-from lostid.engines.procs import DataDirLock, EngineRefused, living_in, reap_strangers, spawn
+from lostid.engines.procs import Child, DataDirLock, EngineRefused, living_in, reap_strangers, spawn
 from lostid.engines.sockets import sockets_path
 from lostid.filter.page import zero_lease
+from lostid.forking import Forked, fork
 from lostid.listening import is_ready, listen, url_of
 from lostid.secrets import load_or_make
 from lostid.settings import Settings, private_dir
@@ -28,7 +30,6 @@ SIGNALS = {signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
 WORKERS_LEAVE_S = 5.0
 OTHERS_LEAVE_S = 2.0
 SAY_EVERY_S = 15.0
-SERVING = ("_replica", "_relay", "_sweep", "_log", "_worker")
 CONNECTIONS_PER_WORKER = 10
 
 Engine = postgres.Postgres | valkey.Valkey
@@ -86,7 +87,7 @@ class Supervisor:
     # -- start ---------------------------------------------------------------------------------------------------------
 
     def _start(self) -> None:
-        """Engines and Python children start at the same time; the children wait at a gate until the ledger is right."""
+        """The engines start while our children's code is loaded; the children begin when the ledger is right."""
         settings = self.settings
         first = settings.embedded_postgres and not postgres.exists(settings.data_dir)
         load_or_make(settings.secrets_path, make=first)
@@ -114,49 +115,42 @@ class Supervisor:
         self._start_children(engines)
 
     def _start_children(self, engines: Sequence[Engine]) -> None:
-        prepare_gate, gate = _Gate(), _Gate()
-        prepare = self._spawn("_prepare", gate=prepare_gate)
-        self.tasks.append(_once("_prepare", prepare))
-        for role in ("_replica", "_relay", "_sweep", "_log"):
-            unit = Unit(role[1:], partial(self._spawn, role), (signal.SIGTERM, OTHERS_LEAVE_S))
-            unit.child = self._spawn(role, gate=gate)
-            self.others.append(unit)
-        for number in range(1, self.settings.workers + 1):
-            unit = Unit(f"worker {number}", self._start_worker, (signal.SIGTERM, WORKERS_LEAVE_S))
-            unit.child = self._spawn("_worker", gate=gate)
-            self.workers.append(unit)
-
+        children.load()
         for engine, unit in zip(engines, self.engines, strict=True):
             self._until(lambda e=engine, u=unit: _up(e, u), unit)  # type: ignore[misc]  # bound at once
-        prepare_gate.open(1)
+        prepare = self._begin(children.PREPARE)
+        self.tasks.append(_once(children.PREPARE, prepare))
         self._until(lambda: prepare.poll() is not None)
-        if prepare.returncode != 0:
-            raise StartFailed("", prepare.returncode if prepare.returncode > 0 else 3)  # it has said why itself
-        zero_lease(self.settings.run_dir)
-        gate.open(len(self.others) + len(self.workers))
-        for unit in (*self.others, *self.workers):
-            unit.began = time.monotonic()
+        if (code := prepare.wait()) != 0:
+            raise StartFailed("", code if code > 0 else 3)  # it has said why itself
+        for role in children.OTHERS:
+            leaves = (signal.SIGTERM, OTHERS_LEAVE_S)
+            self.others.append(Unit(role.removeprefix("_"), partial(self._begin, role), leaves))
+        for number in range(1, self.settings.workers + 1):
+            leaves = (signal.SIGTERM, WORKERS_LEAVE_S)
+            self.workers.append(Unit(f"worker {number}", self._start_worker, leaves))
+        for unit in (*self.workers, *self.others):  # the replica after all that zero its lease
+            unit.start()
         self._until_ready()
 
-    def _spawn(self, role: str, *arguments: str, gate: "_Gate | None" = None) -> subprocess.Popen[bytes]:
-        # -P: nothing is imported from where we happen to stand.
-        argv = [sys.executable, "-P", "-m", "lostid", role, *arguments]
-        fds = []
-        if role == "_worker" and self.listening is not None:
-            fds.append(self.listening.fileno())
-            argv += ["--fd", str(fds[-1])]
-        if gate is not None:
-            fds.append(gate.entrance)
-            argv += ["--gate", str(gate.entrance)]
-        log = self.log if role in SERVING else None
-        return spawn(argv, death=signal.SIGKILL, env=self.environment, pass_fds=fds, output=log)
+    def _begin(self, role: str) -> Forked:
+        listening = self.listening.fileno() if role == children.WORKER and self.listening is not None else None
+        log = None if role == children.PREPARE else self.log
+        return fork(
+            partial(children.begin, role, self.environment, listening),
+            f"lostid {role}",
+            death=signal.SIGKILL,
+            keep=() if listening is None else (listening,),
+            output=log,
+        )
 
-    def _start_worker(self) -> subprocess.Popen[bytes]:
+    def _start_worker(self) -> Forked:
         zero_lease(self.settings.run_dir)
-        return self._spawn("_worker")
+        return self._begin(children.WORKER)
 
     def _task(self, asked: Sequence[str]) -> None:
-        task = self._spawn(*asked)
+        # -P: nothing is imported from where we happen to stand.
+        task = spawn([sys.executable, "-P", "-m", "lostid", *asked], death=signal.SIGKILL, env=self.environment)
         self.tasks.append(_once(asked[0], task))
         self._until(lambda: task.poll() is not None, restart=True)
         if task.returncode != 0:
@@ -223,20 +217,8 @@ class Supervisor:
                 sockets_path(self.settings.place).rmdir()
 
 
-def _once(name: str, child: subprocess.Popen[bytes]) -> Unit:
+def _once(name: str, child: Child) -> Unit:
     return Unit(name, lambda: child, (signal.SIGTERM, 1.0), child=child)
-
-
-class _Gate:
-    """A pipe through which one byte lets one child pass."""
-
-    def __init__(self) -> None:
-        self.entrance, self._exit = os.pipe()
-
-    def open(self, children: int) -> None:
-        os.write(self._exit, b"." * children)
-        os.close(self.entrance)
-        os.close(self._exit)
 
 
 def _end_all(units: Iterable[Unit]) -> None:

@@ -1,10 +1,11 @@
 """What the supervisor keeps running: one unit for each child, and the rule for starting it again."""
 
 import signal
-import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+
+from lostid.engines.procs import Child
 
 STEADY_S = 10.0
 """A child that has run this long was no failed start: when it ends it is started again at once."""
@@ -21,11 +22,11 @@ class Unit:
     """One child that is to run all the time."""
 
     name: str
-    launch: Callable[[], subprocess.Popen[bytes]]
+    launch: Callable[[], Child]
     stops_with: tuple[signal.Signals, float]
     vacant: Callable[[], bool] = lambda: True
     """Whether nothing of the last child is left that would be in the way of the next."""
-    child: subprocess.Popen[bytes] | None = None
+    child: Child | None = None
     began: float = 0.0
     failures: int = 0
     due: float = 0.0

@@ -117,7 +117,11 @@ def test_over_its_life(serving: Server) -> None:
 
     serving.start()
     done = serving.cli("check", "cn.passport", "-", "--json", key=made["key"], stdin="E12345678")
-    assert (done.returncode, told(done)["status"]) == (0, "clear")
+    for _ in range(20):
+        if done.returncode != 3:  # no answer: a busy machine may miss a renewal
+            break
+        done = serving.cli("check", "cn.passport", "-", "--json", key=made["key"], stdin="E12345678")
+    assert (done.returncode, told(done).get("status")) == (0, "clear"), (done.stdout, serving.said)
     assert {name: (serving.settings.secrets_path / name).read_text() for name in NAMES} == held
 
 

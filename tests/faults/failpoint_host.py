@@ -11,8 +11,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -21,10 +19,9 @@ from typing import Any, Final
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from lostid import supervisor
+from lostid import children
 from lostid.api import reporting, reports, writing
 from lostid.api.signing import Signer
-from lostid.children import run_child
 from lostid.cli import main as command_line
 from lostid.ledger import hosts, writes
 from lostid.ledger.errors import LedgerUnknown
@@ -150,25 +147,17 @@ def put_points() -> None:
     put(writing, "Response", lambda whole: HalfSent)
 
 
-def with_points(spawn: Callable[..., subprocess.Popen[bytes]]) -> Callable[..., subprocess.Popen[bytes]]:
-    """The supervisor's `spawn`: its workers come here."""
+def with_points(begin: Callable[..., int]) -> Callable[..., int]:
+    """What the supervisor's children do."""
 
-    def spawn_here(argv: list[str], **more: Any) -> subprocess.Popen[bytes]:
-        if "_worker" in argv:
-            argv = [argv[0], "-m", __spec__.name, *argv[argv.index("_worker") :]]
-        return spawn(argv, **more)
+    def begin_here(name: str, *more: Any) -> int:
+        if name == children.WORKER:
+            put_points()
+        return begin(name, *more)
 
-    return spawn_here
-
-
-def main() -> None:
-    if sys.argv[1] == "_worker":
-        put_points()
-        run_child(sys.argv[1:])
-    else:
-        put(supervisor, "spawn", with_points)
-        command_line()
+    return begin_here
 
 
 if __name__ == "__main__":
-    main()
+    put(children, "begin", with_points)
+    command_line()

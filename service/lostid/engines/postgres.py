@@ -7,7 +7,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from .procs import EngineRefused, User, spawn, wait_until_left
+from .procs import Child, EngineRefused, User, spawn, wait_until_left
 from .programs import postgres_bin
 from .sockets import sockets_dir, sockets_path
 from .users import engine_user, named_user
@@ -81,7 +81,7 @@ class Postgres:
                 output=log,
             )
 
-    def ready(self, child: subprocess.Popen[bytes]) -> bool:
+    def ready(self, child: Child) -> bool:
         """Whether this child takes connections. It says so itself in its lock file, as pg_ctl reads it too."""
         try:
             lines = (self.data / "postmaster.pid").read_text().splitlines()

@@ -10,7 +10,7 @@ import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Protocol
 
 _libc = ctypes.CDLL(None, use_errno=True)  # looked up before any fork: the child only calls
 _PR_SET_PDEATHSIG = 1
@@ -30,6 +30,19 @@ class User:
 
     uid: int
     gid: int
+
+
+class Child(Protocol):
+    """A process that we started: a `subprocess.Popen`, or what is like it."""
+
+    pid: int
+
+    def poll(self) -> int | None:
+        """The exit code once it has ended; that of a signal is negative."""
+
+    def wait(self) -> int: ...
+
+    def send_signal(self, number: int, /) -> None: ...
 
 
 def spawn(
@@ -53,11 +66,7 @@ def spawn(
             os.chdir(cwd)  # before the change of user: the way there may be closed to it
         if user is not None:
             become(user)
-        # After the change of user, which clears it (prctl(2)).
-        _libc.prctl(_PR_SET_PDEATHSIG, int(death), 0, 0, 0)
-        # The parent may have ended between fork and prctl; then nobody would send the signal any more.
-        if os.getppid() != parent:
-            os._exit(1)
+        end_with(parent, death)  # after the change of user, which clears it (prctl(2))
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
     return subprocess.Popen(
@@ -70,6 +79,14 @@ def spawn(
         start_new_session=True,
         preexec_fn=in_child,  # safe: the parent has one thread
     )
+
+
+def end_with(parent: int, death: signal.Signals) -> None:
+    """In a child: receive `death` when the thread that made us ends."""
+    _libc.prctl(_PR_SET_PDEATHSIG, int(death), 0, 0, 0)
+    # The parent may have ended between fork and prctl; then nobody would send the signal any more.
+    if os.getppid() != parent:
+        os._exit(1)
 
 
 def become(user: User) -> None:
@@ -140,7 +157,8 @@ def wait_until_left(directory: Path, program: str, seconds: float = 5.0) -> None
 class DataDirLock:
     """The right to run a server on a data directory: a flock, which ends with its holder however that ends.
 
-    Children do not inherit it (the descriptor closes on exec), so none of them can keep it past the server's end.
+    Children do not inherit it (the descriptor closes on exec, and `forking` closes it): none of them can keep it past
+    the server's end.
     """
 
     def __init__(self, data_dir: Path) -> None:

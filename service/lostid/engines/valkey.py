@@ -7,7 +7,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from .procs import User, spawn, wait_until_left
+from .procs import Child, User, spawn, wait_until_left
 from .programs import valkey_program
 from .sockets import sockets_dir, sockets_path
 from .users import engine_user
@@ -63,7 +63,7 @@ class Valkey:
                 output=log,
             )
 
-    def ready(self, child: subprocess.Popen[bytes]) -> bool:
+    def ready(self, child: Child) -> bool:
         """Whether it answers, also where the answer is that it still reads its file: the ledger has every record
         meanwhile, and nobody needs to wait for that."""
         with socket.socket(socket.AF_UNIX) as s:
