@@ -17,7 +17,9 @@ from lostid.ledger.migrate import prepare
 from lostid.ledger.pool import LedgerPool, connect, open_pool
 from lostid.ledger.statement import Conn
 from lostid.secrets import load_or_make
-from tests.replication.hosting import Host
+from lostid.settings import Settings
+from tests.replication.hosting import Host, environment
+from tests.replication.nursery import Nursery
 
 NewDatabase = Callable[..., str]
 
@@ -60,7 +62,14 @@ async def pool(ledger_dsn: str) -> AsyncIterator[LedgerPool]:
     await pool.close()
 
 
+@pytest.fixture(scope="session")
+def nursery() -> Iterator[Nursery]:
+    nursery = Nursery(environment(Settings()))
+    yield nursery
+    nursery.close()
+
+
 @pytest.fixture
-def host(tmp_path: Path, secrets_dir: Path, keyring: Keyring, ledger_dsn: str) -> Iterator[Host]:
-    with Host(tmp_path / "data", secrets_dir, keyring, ledger_dsn) as host:
+def host(nursery: Nursery, tmp_path: Path, secrets_dir: Path, keyring: Keyring, ledger_dsn: str) -> Iterator[Host]:
+    with Host(nursery, tmp_path / "data", secrets_dir, keyring, ledger_dsn) as host:
         yield host

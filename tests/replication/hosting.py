@@ -4,8 +4,6 @@ import os
 import secrets
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -20,9 +18,14 @@ from lostid.ledger import entries
 from lostid.ledger.entries import Appended, Draft
 from lostid.ledger.statement import Conn
 from lostid.settings import Settings
+from tests.replication.nursery import Child, Nursery
 
-HERE = str(Path(__file__).parents[2])  # for those that import `tests`
 _COVER = Cover(CoverKind.THROUGH, 12_000, None, final=False, open_ended=False, reason="lost", effective_at_ms=1)
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """Of a replica; also those find `tests` that it starts."""
+    return os.environ | settings.environment() | {"PYTHONPATH": str(Path(__file__).parents[2])}
 
 
 def until(true: Callable[[], bool], seconds: float = 60.0) -> None:
@@ -43,10 +46,11 @@ def report(conn: Conn, *keys: bytes, kind: str = "report") -> Appended:
 class Host:
     """One host. Leaves nothing behind."""
 
-    def __init__(self, data_dir: Path, secrets_dir: Path, keyring: Keyring, dsn: str, capacity: int = 10_000) -> None:
-        self.settings = Settings(data_dir=data_dir, secrets_dir=secrets_dir, database_url=dsn, capacity=capacity)
+    def __init__(self, nursery: Nursery, data_dir: Path, secrets_dir: Path, keyring: Keyring, dsn: str) -> None:
+        self.settings = Settings(data_dir=data_dir, secrets_dir=secrets_dir, database_url=dsn, capacity=10_000)
+        self._nursery = nursery
         self.key_id, self.run_dir = keyring.key_id, self.settings.run_dir
-        self.replica: subprocess.Popen[bytes] | None = None
+        self.replica: Child | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -55,11 +59,10 @@ class Host:
         self.kill()
         shutil.rmtree(self.run_dir, ignore_errors=True)
 
-    def start(self, *argv: str, capacity: int | None = None) -> subprocess.Popen[bytes]:
+    def start(self, *argv: str, capacity: int | None = None) -> Child:
         """A replica, by default the real one; any other Python module that runs one."""
         settings = self.settings if capacity is None else self.settings.model_copy(update={"capacity": capacity})
-        command = [sys.executable, "-m", *(argv or ("lostid", "_replica"))]
-        self.replica = subprocess.Popen(command, env=os.environ | settings.environment() | {"PYTHONPATH": HERE})
+        self.replica = self._nursery.start(argv or ("lostid", "_replica"), environment(settings))
         return self.replica
 
     def signal(self, number: signal.Signals) -> None:

@@ -12,6 +12,7 @@ from lostid.ledger.pool import LedgerPool
 from lostid.ledger.statement import Conn
 from lostid.replication import fence_wait
 from tests.replication.hosting import Host, report, until
+from tests.replication.nursery import Nursery
 
 
 def test_follows(host: Host, conn: Conn) -> None:
@@ -102,12 +103,12 @@ async def test_stopped(host: Host, conn: Conn, pool: LedgerPool) -> None:
     assert [row.inc == before for row in hosts.sample(conn)] == [False]
 
 
-def test_other_host_evicts(host: Host, conn: Conn, tmp_path: Path, keyring: Keyring) -> None:
+def test_other_host_evicts(host: Host, conn: Conn, nursery: Nursery, tmp_path: Path, keyring: Keyring) -> None:
     """The row of a host that is gone is removed by the replica of another."""
     settings = host.settings
     assert settings.secrets_dir is not None
     assert settings.database_url is not None
-    with Host(tmp_path / "other", settings.secrets_dir, keyring, settings.database_url) as other:
+    with Host(nursery, tmp_path / "other", settings.secrets_dir, keyring, settings.database_url) as other:
         other.start()
         host.start()
         other.ready(1)
