@@ -182,8 +182,8 @@ MUTANTS = (
     Mutant(
         "answer_not_sent_from_the_store",
         "api/writing.py",
-        "return Receipt(stored.answer, replayed=False)",
-        "return Receipt(body, replayed=False)",
+        "return Receipt(stored.answer, replayed=not stored.first)",
+        "return Receipt(body, replayed=not stored.first)",
         ("tests/faults/test_failpoints.py::test_asked_twice_at_once",),
     ),
 )

@@ -9,6 +9,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import psycopg
 import pytest
@@ -98,7 +99,8 @@ def test_asked_twice_at_once(pair: Pair, report: Report) -> None:
     other = send_until_answered(pair.other, pair.reporter, report)
     pair.fails.plans.release(Point.SIGNED)
     caller.join()
-    assert heard == [other]
+    assert not other.replayed
+    assert heard == [replace(other, replayed=True)]
     one_of_each(pair, report, other)
 
 

@@ -16,6 +16,7 @@ from lostid.ledger.writes import (
     Recorded,
     Replay,
     Reused,
+    Stored,
     WriteKey,
     begin,
     record,
@@ -40,7 +41,7 @@ async def test_once(pool: LedgerPool, conn: Conn) -> None:
     first = await recorded(pool, key)
     assert await pool.write(record, key, report("b")) == Pending("rpt_a", first.appended)
     stored = await pool.write(store_answer, key, first.appended, 201, b"receipt", IN_FORCE)
-    assert stored == Replay(201, b"receipt")
+    assert stored == Stored(201, b"receipt", first=True)
     assert await pool.write(record, key, report("c")) == Replay(201, b"receipt")
     assert [entry.id for entry in verified_chain(conn)[2:]] == ["rpt_a"]
 
@@ -52,7 +53,7 @@ async def test_first_answer_stays(pool: LedgerPool) -> None:
     later = InForce(1_795_000_009_999, {"hosts": 9})
     for answer, in_force in ((b"one", IN_FORCE), (b"two", later)):
         stored = await pool.write(store_answer, key, first.appended, 201, answer, in_force)
-        assert stored == Replay(201, b"one")
+        assert stored == Stored(201, b"one", first=answer == b"one")
     told = await pool.read(reports.get, "live", "police", "rpt_a")
     assert told is not None
     assert (told.state, told.in_force_ms, told.visibility) == ("in_force", IN_FORCE.in_force_ms, IN_FORCE.visibility)

@@ -80,7 +80,7 @@ async def prove(parts: Parts, write: WriteKey, id_: str, outcome: Outcome, statu
     if stored is None:  # a failover lost the entry: nothing was promised, and nothing is
         logs.line("report.lost_with_its_server", id=id_, seq=appended.seq)
         raise Problem("ledger_unavailable")
-    return Receipt(stored.answer, replayed=False)
+    return Receipt(stored.answer, replayed=not stored.first)
 
 
 _under_way: set[asyncio.Task[Any]] = set()

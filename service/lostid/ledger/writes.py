@@ -63,6 +63,15 @@ class Replay:
 
 
 @dataclass(frozen=True, slots=True)
+class Stored:
+    """The answer to send. `first`: it is the caller's own; where another request had stored one, this is a replay."""
+
+    status: int
+    answer: bytes
+    first: bool
+
+
+@dataclass(frozen=True, slots=True)
 class InUse:
     """Another request with this key is being committed right now."""
 
@@ -146,19 +155,22 @@ USE = Statement(
 # The entry must still be here: after a failover that lost it, nothing may be acknowledged. What is stored stays.
 ANSWER = Statement(
     f"""
-    WITH answered AS (
+    WITH held AS MATERIALIZED (
+        SELECT answer IS NULL AS first FROM writes WHERE {_MINE} AND seq = %(seq)s FOR NO KEY UPDATE
+    ), answered AS (
         UPDATE writes SET status = coalesce(status, %(status)s), answer = coalesce(answer, %(answer)s)
+          FROM held
          WHERE {_MINE} AND seq = %(seq)s AND EXISTS (SELECT FROM entries e WHERE e.seq = %(seq)s AND e.hash = %(hash)s)
-        RETURNING status, answer
+        RETURNING status, answer, first
     ), noted AS (
         UPDATE reports r
            SET in_force_ms = coalesce(r.in_force_ms, %(in_force_ms)s),
                visibility = coalesce(r.visibility, %(visibility)s)
           FROM answered WHERE r.seq = %(seq)s AND %(in_force_ms)s::bigint IS NOT NULL
     )
-    SELECT status, answer FROM answered
+    SELECT status, answer, first FROM answered
     """,
-    lambda rows: Replay(*rows[0]) if rows else None,
+    lambda rows: Stored(*rows[0]) if rows else None,
     writes=True,
 )
 
@@ -204,7 +216,7 @@ async def use(conn: AsyncConn, key: WriteKey, appended: Appended) -> Recorded:
 
 async def store_answer(
     conn: AsyncConn, key: WriteKey, appended: Appended, status: int, answer: bytes, in_force: InForce | None = None
-) -> Replay | None:
+) -> Stored | None:
     """ANSWER, only after the fence. The answer to send: this one, or the one stored earlier.
 
     None: the entry is not on this server any more (a failover lost an unacknowledged tail). Acknowledge nothing.
