@@ -1,6 +1,7 @@
 """Reports against a real server: every reason and type, what they cover, and idempotency as callers meet it."""
 
 import asyncio
+import http.client
 import json
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
@@ -133,6 +134,30 @@ def test_replay(counter: httpx.Client) -> None:
         assert (again.status_code, again.json()) == (201, first.json())
         assert again.headers["idempotent-replayed"] == "true"
         assert again.headers["location"] == first.headers["location"]
+
+
+def test_at_once(counter: httpx.Client) -> None:
+    """Many who ask at once get one answer; one of them made it, and all others are told that theirs is a replay."""
+    body, many = report_of(resident(valid_from=DAY), "officer-1"), 8
+    with ThreadPoolExecutor(many) as pool:
+        told = [
+            answer for answer in pool.map(lambda _: post(counter, body, "at-once"), range(many)) if answer.is_success
+        ]
+    assert len({answer.content for answer in told}) == 1
+    assert sum("idempotent-replayed" not in answer.headers for answer in told) == 1
+
+
+def test_spaces_around_a_value(counter: httpx.Client) -> None:
+    """White space around a header's value is no part of it (RFC 9110 section 5.5)."""
+    body = report_of(resident(valid_from=DAY), "officer-1")
+    connection = http.client.HTTPConnection(counter.base_url.host, counter.base_url.port or 80)
+    headers = {"Authorization": counter.headers["authorization"], "Content-Type": "application/json"}
+    spaced = {**headers, "Idempotency-Key": " spaced \t", "Request-Id": "spaced-id "}
+    connection.request("POST", "/v1/reports", json.dumps(body), spaced)
+    first = connection.getresponse()
+    assert (first.status, first.getheader("request-id")) == (201, "spaced-id"), first.read()
+    connection.close()
+    assert post(counter, body, "spaced").headers["idempotent-replayed"] == "true"
 
 
 def test_reuse(server: Served, counter: httpx.Client) -> None:

@@ -116,5 +116,8 @@ async def _read(request: Request) -> bytes:
 
 
 def header(request: Request, name: bytes) -> bytes | None:
-    """None where it is missing. What may be there only once was refused before this where it came twice (`framing`)."""
-    return dict(request.scope["headers"]).get(name)
+    """None where it is missing. What may be there only once was refused before this where it came twice (`framing`).
+
+    White space around a value is no part of it (RFC 9110 section 5.5), and the parser leaves what follows it."""
+    value = dict(request.scope["headers"]).get(name)
+    return None if value is None else value.strip(b" \t")

@@ -42,6 +42,7 @@ class Ids:
 
     def of_request(self, sent: bytes | None) -> tuple[str, bool]:
         """The id of a request, its own or one made here; and whether its own was a document number (never echoed)."""
+        sent = None if sent is None else sent.strip(b" \t")  # RFC 9110 section 5.5; the parser leaves what follows it
         if sent is None or REQUEST_ID.fullmatch(sent) is None:
             return "req_" + self._chance(), False
         name = sent.decode("ascii")
