@@ -63,6 +63,9 @@ def test_handed_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         ("TIMEZONE", "../secrets"),
         ("JOURNAL_DAYS", "0"),
         ("LOG_ORIGIN", "two words"),
+        ("DATABASE_URL", "postgresql//lostid:hush@ledger/lostid"),
+        ("REDIS_URL", "redis//:hush@registry"),
+        ("REDIS_URL", "redis://lostid:hu/sh@registry"),
     ],
 )
 def test_refused(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,15 +7,17 @@ BACKLOG = 2048
 
 
 class CannotListen(Exception):
-    """Somebody has the port, or it is not ours to take."""
+    """Somebody has the port, it is not ours to take, or the address is none."""
 
 
 def listen(host: str, port: int, seconds: float = 2.0) -> socket.socket:
     """The listening socket, made once, inherited by workers. Those of a server just killed may hold it for a moment."""
     until = time.monotonic() + seconds
-    family, kind, proto, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[
-        0
-    ]
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except (OSError, UnicodeError) as e:  # gaierror; a label that is too long
+        raise CannotListen(f"cannot listen on {host}: {getattr(e, 'strerror', None) or 'no such name'}") from None
+    family, kind, proto, _, address = found[0]
     while True:
         listening = socket.socket(family, kind, proto)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

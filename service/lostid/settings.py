@@ -69,6 +69,32 @@ class Settings(BaseSettings):
             raise ValueError("no time zone of this name in the IANA database") from None
         return name
 
+    @field_validator("database_url")
+    @classmethod
+    def _ledger_address(cls, url: str | None) -> str | None:
+        """Here and not when it is opened: the libraries' words repeat what they could not read, password and all."""
+        if url is not None:
+            from psycopg import ProgrammingError
+            from psycopg.conninfo import conninfo_to_dict
+
+            try:
+                conninfo_to_dict(url)
+            except ProgrammingError:
+                raise ValueError("not an address that PostgreSQL's client library reads") from None
+        return url
+
+    @field_validator("redis_url")
+    @classmethod
+    def _registry_address(cls, url: str | None) -> str | None:
+        if url is not None:
+            from redis.connection import parse_url
+
+            try:
+                parse_url(url)  # type: ignore[no-untyped-call]
+            except ValueError:
+                raise ValueError("not a redis://, rediss:// or unix:// address") from None
+        return url
+
     @property
     def zone(self) -> ZoneInfo:
         return ZoneInfo(self.timezone)

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from lostid import stderr
 from lostid.cli import main
 
 
@@ -81,6 +82,28 @@ def test_wrong_setting(run: Run) -> None:
     assert done.code == 2
     assert "LOSTID_TIMEZONE" in done.told["error"]["detail"]
     assert "Olympus" not in done.out
+
+
+@pytest.mark.parametrize(
+    ("argv", "settings", "code", "exit_code"),
+    [
+        ((), {"data_dir": "/proc/none/data"}, "refused", 1),
+        (("--host", "::1%none"), {}, "cannot_listen", 2),
+        (("--host", "a" * 64 + ".invalid"), {}, "cannot_listen", 2),
+    ],
+)
+def test_cannot_start(
+    argv: tuple[str, ...],
+    settings: dict[str, str],
+    code: str,
+    exit_code: int,
+    run: Run,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Where it cannot live or listen a server says so in a sentence."""
+    monkeypatch.setattr(stderr, "never_wait", lambda: None)  # this process keeps its standard error
+    done = run("serve", *argv, "--json", **settings)
+    assert (done.code, done.told["error"]["code"]) == (exit_code, code)
 
 
 def test_no_ledger(run: Run, tmp_path: Path) -> None:

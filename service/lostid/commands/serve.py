@@ -46,7 +46,7 @@ def supervise(
         raise Failed("data_dir_in_use", str(e), Exit.USAGE) from None
     except CannotListen as e:
         raise Failed("cannot_listen", str(e), Exit.USAGE) from None
-    except (SecretsRefused, EngineRefused, PermissionError) as e:
+    except (SecretsRefused, EngineRefused, OSError) as e:
         raise Failed("refused", str(e), Exit.REFUSED) from None
     except StartFailed as e:
         if not str(e):  # it has been said already
