@@ -74,7 +74,7 @@ def test_people(server: Server) -> None:
     assert mine == {"org": org, "operator": "x", "stations": ["west"], "keys": 1, "ended": 1}
     assert server.cli("stations", "revoke", "west", "--org", org).returncode == 0
     assert works(new) is False
-    listed = told(server.cli("stations", "list", "--json"))["stations"]
+    listed = told(server.cli("stations", "--json"))["stations"]
     assert [row["keys"] for row in listed if row["org"] == org] == [0, 0]
     nobody = server.cli("stations", "revoke", "nowhere", "--org", org, "--json")
     assert (nobody.returncode, told(nobody)["error"]["code"]) == (1, "not_found")

@@ -15,11 +15,21 @@ if TYPE_CHECKING:
     from lostid.ledger.people import Ended
     from lostid.ledger.statement import AsyncConn
 
-stations = typer.Typer(help="Stations: where operators work.", no_args_is_help=True)
-operators = typer.Typer(help="Operators: who holds keys that write.", no_args_is_help=True)
+stations = typer.Typer(help="Stations: where operators work. Alone, it lists them.", invoke_without_command=True)
+operators = typer.Typer(help="Operators: who holds keys that write. Alone, it lists them.", invoke_without_command=True)
 
 Name = Annotated[str, typer.Argument(metavar="NAME")]
 Org = Annotated[str, typer.Option(help="The organisation.")]
+
+
+@stations.callback()
+def all_stations(context: typer.Context, as_json: Json = False) -> None:
+    _alone(context, list_stations, as_json)
+
+
+@operators.callback()
+def all_operators(context: typer.Context, as_json: Json = False) -> None:
+    _alone(context, list_operators, as_json)
 
 
 @stations.command("list")
@@ -100,6 +110,14 @@ def rewind(
         print(f"  {id_}")
     if ask:
         print(f"{answer['id']}  {answer['state']}  until {answer['expires_at']}")
+
+
+def _alone(context: typer.Context, listing: Callable[[bool], None], as_json: bool) -> None:
+    """A group without a command lists; with one, its --json is the command's."""
+    if context.invoked_subcommand is None:
+        listing(as_json)
+    else:
+        context.default_map = {context.invoked_subcommand: {"as_json": as_json}}
 
 
 def _end(work: "Callable[[AsyncConn], Awaitable[Ended | None]]", what: str, as_json: bool) -> None:
