@@ -49,13 +49,13 @@ def test_search_by_case(counter: httpx.Client) -> None:
     while pages < 5:
         page = counter.post("/v1/reports/search", json=search | ({"cursor": cursor} if cursor else {})).json()
         found += [report["id"] for report in page["reports"]]
-        pages, cursor = pages + 1, page.get("next_cursor")
+        pages, cursor = pages + 1, page["next_cursor"]
         if cursor is None:
             break
     assert found == ids
     assert pages == 3
     late = {**search, "limit": 50, "recorded_since": "2099-01-01T00:00:00Z"}
-    assert counter.post("/v1/reports/search", json=late).json() == {"reports": []}
+    assert counter.post("/v1/reports/search", json=late).json() == {"reports": [], "next_cursor": None}
 
 
 @pytest.mark.parametrize(
@@ -98,7 +98,7 @@ def test_history(counter: httpx.Client) -> None:
     first = counter.post("/v1/reports/history", json={**ask, "limit": 2}).json()
     rest = counter.post("/v1/reports/history", json={**ask, "limit": 2, "cursor": first["next_cursor"]}).json()
     assert first["entries"] + rest["entries"] == told
-    assert "next_cursor" not in rest
+    assert rest["next_cursor"] is None
 
 
 def test_rationed(server: Served) -> None:
@@ -119,3 +119,5 @@ def test_operator(counter: httpx.Client) -> None:
     for path in ("search", "history"):
         ask = {"operator": "officer-2", "case_number": "A-1", "document": resident()}
         assert counter.post(f"/v1/reports/{path}", json=ask).json()["code"] == "operator_mismatch"
+        worse = {**ask, "document": {"type": "cn.resident-id", "number": "1"}}  # a fault in the body comes first
+        assert counter.post(f"/v1/reports/{path}", json=worse).json()["code"] == "invalid"

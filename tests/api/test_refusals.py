@@ -144,6 +144,7 @@ def test_order(server: Served, checker: Key) -> None:
         (reporter, JSON, report, "idempotency_key_missing"),
         (reporter, {**JSON, "Idempotency-Key": "k" * 256}, report, "idempotency_key_missing"),
         (reporter, keyed, report.replace(b'"A-2026-0031"', b"7"), "invalid"),
+        (reporter, keyed, report.replace(b"2015-03-01", b"2015-03-32"), "invalid"),
         (reporter, keyed, report, "operator_mismatch"),
         (reporter, keyed, report.replace(b"officer-8", b"officer-9"), "reason_not_allowed"),
     ]

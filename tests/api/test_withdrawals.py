@@ -56,6 +56,17 @@ def test_by_two(town: Town) -> None:
     assert (told[2]["act"], told[2]["code"], told[2]["operator"]) == ("approve", "same_station", "cousin")
 
 
+def test_no_body(town: Town) -> None:
+    """The path says it all: a decision needs no body, and may be asked for again like any write."""
+    paths = [f"/v1/withdrawals/{town.asked(town.report(town.card()))}/{act}" for act in ("approve", "refuse")]
+    for path, state in zip(paths, ("approved", "refused"), strict=True):
+        headers = {"Idempotency-Key": state}
+        done = town.approver.post(path, headers=headers)
+        assert (done.status_code, done.json()["state"]) == (200, state)
+        assert town.approver.post(path, headers=headers).headers["idempotent-replayed"] == "true"
+    assert town.approver.post(paths[0]).json()["code"] == "idempotency_key_missing"
+
+
 def test_replay(town: Town) -> None:
     """The same request again gets the same answer, also where its first writer died before the answer."""
     report_id = town.report(town.card())
@@ -149,7 +160,7 @@ def test_listing(town: Town) -> None:
     check_against("Withdrawal", one)
     assert (one["state"], one["report_id"]) == ("overtaken", report_id)
     stranger = town.person("stranger", "reporter", "approver", org=f"{town.org}-b")
-    assert stranger.get("/v1/withdrawals").json() == {"withdrawals": []}
+    assert stranger.get("/v1/withdrawals").json() == {"withdrawals": [], "next_cursor": None}
     assert stranger.get(f"/v1/withdrawals/{ids[1]}").status_code == 404
     assert ask(stranger, report_id, operator="stranger").status_code == 404
     for query, pointer in (({"state": "x"}, "state"), ({"limit": "0"}, "limit"), ({"cursor": "%"}, "cursor")):

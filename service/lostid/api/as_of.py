@@ -34,7 +34,6 @@ async def as_of(request: Request, key: Reader) -> Response:
 
 
 async def _answer(parts: Parts, key: ApiKey, asked: AsOfRequest) -> dict[str, Any]:
-    authorise(key, asked.operator)
     at = parse_instant(asked.at)
     asked_ms = now_ms()
     if at is None:
@@ -47,6 +46,7 @@ async def _answer(parts: Parts, key: ApiKey, asked: AsOfRequest) -> dict[str, An
         instance = instance_of(given(asked.document), document, parts.clock.today(asked_ms))
     except Refusal as refusal:
         raise Problem("invalid", [Fault(refusal.within("/document"), refusal.code, refusal.expected)]) from None
+    authorise(key, asked.operator)  # behind every 422, as the contract orders them
     document_key = parts.keyring.key(key.env, document)
     card = instance.tagged(parts.keyring.record_tag_key, document_key)
     with parts.read_room.place():

@@ -168,7 +168,8 @@ class WithdrawalRequest(Body):
 
 
 class WithdrawalDecision(Body):
-    """Where `report_id` or `grounds` are sent, the withdrawal must be of that report and on those grounds."""
+    """A body may be left away. Where `report_id` or `grounds` are sent, the withdrawal must be of that report and on
+    those grounds."""
 
     operator: OwnName | MISSING = MISSING
     report_id: Annotated[str, _whole(ids.REPORT_ID.pattern)] | MISSING = MISSING

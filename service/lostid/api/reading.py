@@ -23,16 +23,16 @@ from lostid.ledger.reports import Place, Report
 
 async def search(parts: Parts, key: ApiKey, asked: SearchRequest) -> dict[str, Any]:
     """Reports on a document, whoever made them; or the organisation's own under the case number."""
-    authorise(key, asked.operator)
     since_ms = _since_ms(asked)
     after, limit = place_of(asked.cursor), asked.limit
+    document_key = None if asked.document is MISSING else _document_key(parts, key, asked.document)
+    authorise(key, asked.operator)
     with parts.read_room.place():
-        if asked.document is MISSING:
+        if document_key is None:
             found = await parts.reads_pool.read(
                 lambda conn: reports.by_case(conn, key.env, key.org, asked.case_number, since_ms, after, limit)
             )
         else:
-            document_key = _document_key(parts, key, asked.document)
             await ration(parts, key, asked, document_key, "search")
             found = await parts.reads_pool.read(
                 lambda conn: reports.by_document(conn, key.env, document_key, after, limit)
@@ -44,9 +44,9 @@ async def search(parts: Parts, key: ApiKey, asked: SearchRequest) -> dict[str, A
 
 async def history(parts: Parts, key: ApiKey, asked: HistoryRequest) -> dict[str, Any]:
     """Every entry of a document, oldest first."""
-    authorise(key, asked.operator)
     after, limit = place_of(asked.cursor), asked.limit
     document_key = _document_key(parts, key, asked.document)
+    authorise(key, asked.operator)
     with parts.read_room.place():
         await ration(parts, key, asked, document_key, "history")
         found = await parts.reads_pool.read(lambda conn: entries.of_document(conn, document_key, after.seq, limit))
@@ -136,7 +136,8 @@ def _since_ms(asked: SearchRequest) -> int:
 
 
 def listed(name: str, shown: list[dict[str, Any]], cursor: str | None) -> dict[str, Any]:
-    return {name: shown} if cursor is None else {name: shown, "next_cursor": cursor}
+    """A page of a list. `next_cursor` is there on the last page too, as null: a caller's loop may rely on it."""
+    return {name: shown, "next_cursor": cursor}
 
 
 def cursor_of(place: Place) -> str:

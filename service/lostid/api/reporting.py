@@ -39,9 +39,9 @@ _NONCE_BYTES = 12
 async def report(parts: Parts, key: ApiKey, asked: Sent[ReportRequest], idempotency_key: str) -> Receipt:
     """Put a report in force. Raises Problem, LedgerError (nothing is known to be recorded)."""
     began = boottime_ns()
-    authorise(key, asked.body)
     id_, at_ms = parts.ids.new("rpt_", now_ms()), now_ms()
     draft = decide(parts.keyring, parts.clock, key, asked.body, id_, at_ms)
+    authorise(key, asked.body)  # behind every 422, as the contract orders them
     write = writes.write_key(parts.keyring.fingerprint_key, key.env, key.org, idempotency_key, asked.canonical)
     with parts.report_room.place():
         receipt = await to_its_end(_record_and_prove(parts, key, write, draft))

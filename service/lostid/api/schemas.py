@@ -52,6 +52,7 @@ _PROOF: Schema = {
 }
 COUNT: Schema = {"type": "integer", "minimum": 0}
 FLAG: Schema = {"type": "boolean"}
+CURSOR: Schema = {"type": ["string", "null"], "description": "Where the next page begins; null on the last one."}
 POINTER: Schema = {"type": "string", "description": "JSON pointer (RFC 6901) into the request's body."}
 
 _FRESH: Schema = {"as_of": INSTANT, "fresh_until": INSTANT, "fresh_for_ms": FRESH_FOR, "seq": SEQ}
@@ -125,7 +126,7 @@ _WITHDRAWALS: dict[str, Schema] = {
         },
         {"more": FLAG, "id": TEXT, "state": _WITHDRAWAL_STATE, "expires_at": INSTANT},
     ),
-    "WithdrawalList": obj({"withdrawals": array(ref("Withdrawal"))}, {"next_cursor": TEXT}),
+    "WithdrawalList": obj({"withdrawals": array(ref("Withdrawal")), "next_cursor": CURSOR}),
 }
 
 _IMPORT_STATE: Schema = {
@@ -156,7 +157,7 @@ _IMPORTS: dict[str, Schema] = {
         },
     ),
     "RejectionList": obj(
-        {"rejections": array(obj({"line": COUNT, "code": TEXT}, {"field": TEXT}))}, {"next_cursor": TEXT}
+        {"rejections": array(obj({"line": COUNT, "code": TEXT}, {"field": TEXT})), "next_cursor": CURSOR}
     ),
 }
 
@@ -285,7 +286,7 @@ ANSWERS: dict[str, Schema] = {
         }
     ),
     "Report": obj(_REPORT_CORE, {"in_force_at": INSTANT, "visibility": ref("Visibility"), "review": FLAG, **_OWN}),
-    "ReportList": obj({"reports": array(ref("Report"))}, {"next_cursor": TEXT}),
+    "ReportList": obj({"reports": array(ref("Report")), "next_cursor": CURSOR}),
     "Entry": obj(
         {"seq": SEQ, "kind": TEXT, "id": TEXT, "recorded_at": INSTANT},
         {
@@ -302,7 +303,7 @@ ANSWERS: dict[str, Schema] = {
             **_OWN,
         },
     ),
-    "EntryList": obj({"entries": array(ref("Entry"))}, {"next_cursor": TEXT}),
+    "EntryList": obj({"entries": array(ref("Entry")), "next_cursor": CURSOR}),
     "Alive": obj({"status": {"const": "alive"}}),
     "Readiness": obj({"ready": FLAG, "lease": _PART, "filter": _PART, "ledger": _PART, "registry": _PART}),
     "Status": obj(

@@ -56,8 +56,10 @@ TABLE: Mapping[str, Text] = {
     "withdrawal_expired": Text(409, "Withdrawal expired", "This withdrawal was not approved in time.",
                                "撤销已过期", "该撤销申请未在期限内获批。"),
     "body_too_large": Text(413, "Body too large", "A request body may have 256 KiB.", "请求体过大", "请求体不得超过 256 KiB。"),
-    "media_type": Text(415, "Media type", "The body has to be application/json in UTF-8, not encoded further.",
-                       "媒体类型不支持", "请求体须为 UTF-8 的 application/json，且不再编码。"),
+    "media_type": Text(415, "Media type", "The body has to be application/json in UTF-8, not encoded further; "
+                       "rows of imports: text/csv (utf-8, gb18030) or application/x-ndjson.",
+                       "媒体类型不支持", "请求体须为 UTF-8 的 application/json，且不再编码；"
+                       "导入的行须为 text/csv（utf-8、gb18030）或 application/x-ndjson。"),
     "invalid": Text(422, "Invalid request", "The errors say which parts of the request are refused, and why.",
                     "请求无效", "errors 列出被拒绝的部分及原因。"),
     "idempotency_key_reused": Text(422, "Idempotency-Key reused",

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Request
 from starlette.responses import JSONResponse, Response
 
 from lostid.api import ids, withdrawing
-from lostid.api.admission import caller, refuse_numbered, sent_write
+from lostid.api.admission import caller, refuse_numbered, sent_write, sent_write_or_nothing
 from lostid.api.clock import Clock
 from lostid.api.models import MAX_PAGE, WithdrawalDecision, WithdrawalRequest
 from lostid.api.parts import parts_of
@@ -78,7 +78,7 @@ async def refuse(request: Request, who: Refuser) -> Response:
 
 
 async def _decide(request: Request, who: Admitted, event: Event) -> Response:
-    asked, idempotency_key = await sent_write(request, WithdrawalDecision)
+    asked, idempotency_key = await sent_write_or_nothing(request, WithdrawalDecision)
     receipt = await withdrawing.decide(parts_of(request), who, event, asked, idempotency_key)
     return receipt.answer(withdrawing.DECIDED, PATH)
 

@@ -167,9 +167,9 @@ def _everywhere(id_: str, progress: "Progress") -> None:
 
 
 def _rejections(id_: str) -> Iterator[tuple[int, str, str]]:
-    cursor = "0"
-    while cursor:
+    cursor: str | None = "0"
+    while cursor is not None:
         told = get(f"/v1/imports/{id_}/rejections?limit=1000&cursor={cursor}")
         for row in told["rejections"]:
             yield row["line"], row["code"], row.get("field", "")
-        cursor = told.get("next_cursor", "")
+        cursor = told["next_cursor"]
