@@ -83,6 +83,33 @@ async def test_no_more_than_there_is_room_for() -> None:
     await settled(*admitted)
 
 
+async def test_who_keeps_to_its_share_does_not_line_up() -> None:
+    """While one tenant's line is full, and its requests are refused, another's are answered at once; it lines up when
+    it asks for as much itself, and is not refused then either."""
+    one = gate()
+    one.watch()
+    one.late = True
+    admitted: list[Request] = []
+
+    def flood() -> bool:
+        while one.has_room(b"flood", batch=False):
+            admitted.append(Request("flood", 0.0005))
+            assert one.line_up_check(b"flood", 200, admitted[-1])
+        return one.passes(b"modest", 200)
+
+    await until(flood, 0.001)
+    assert not one.passes(b"flood", 200)
+    assert one.has_room(b"modest", batch=False)
+    for _ in range(10_000):
+        if not one.passes(b"modest", 200):
+            break
+    assert not one.passes(b"modest", 200)
+    last = Request("modest")
+    assert one.line_up_check(b"modest", 200, last)
+    one.close()
+    await settled(last, *admitted)
+
+
 async def test_batches_a_few_at_a_time() -> None:
     """Those that run are few; each that ends lets the next begin, also where its caller has gone."""
     one = gate()

@@ -16,7 +16,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
-from lostid.guard.shedding import MOST_WAKES, SHORTEST_NS, Backlog, Pace, next_wakes, slice_ns
+from lostid.guard.shares import Shares
+from lostid.guard.shedding import MOST_WAKES, TURN_NS, Backlog, Pace, next_wakes, slice_ns
 
 _TICK_S = 0.02
 _MOST_A_TICK = 600
@@ -54,6 +55,7 @@ class Gate:
         self._resting: deque[tuple[int, asyncio.Transport]] = deque()
         self._wakes = MOST_WAKES
         self._tenant_of = tenant_of
+        self._shares = Shares()
         self._checks: Backlog[Ticket] = Backlog(1)
         self._check_pace = Pace(_FIRST_PACE_NS, _CHECK_WAIT_NS)
         self._batches: Backlog[Ticket] = Backlog(1)
@@ -93,6 +95,8 @@ class Gate:
         now = time.monotonic_ns()
         self._unasked = 0
         self._wake_resting(now, 0)
+        if self.late:
+            self._shares.next_window()
         if now - self._due > _LATE_NS:
             self.late, self._pressed = True, now
         elif self.late and now - self._pressed > _CALM_NS:
@@ -100,10 +104,13 @@ class Gate:
         self.watch()
 
     def has_room(self, authorization: bytes | None, *, batch: bool) -> bool:
-        """Whether a check may line up."""
+        """Whether a check may be answered at once or line up."""
+        tenant = self._tenant_of(authorization)
+        if not batch and self._is_modest(tenant):
+            return True
         line, pace = (self._batches, self._batch_pace) if batch else (self._checks, self._check_pace)
         line.limit = pace.limit
-        if line.has_room(self._tenant_of(authorization)):
+        if line.has_room(tenant):
             return True
         self._full = True
         self._see_to_it()
@@ -127,10 +134,21 @@ class Gate:
 
     # --- lining up ---------------------------------------------------------------------------------------------------
 
+    def passes(self, authorization: bytes | None, size: int) -> bool:
+        """Whether a check need not line up, for its tenant keeps to its share. Then it has to be answered now."""
+        tenant = self._tenant_of(authorization)
+        if not self._is_modest(tenant):
+            return False
+        self._shares.count(tenant, _units(size))
+        return True
+
+    def _is_modest(self, tenant: str) -> bool:
+        return self._shares.has_left(tenant) and not self._checks.holds(tenant)
+
     def line_up_check(self, authorization: bytes | None, size: int, ticket: Ticket) -> bool:
         """False: there is no room. `size`: of the body."""
         self._checks.limit = self._check_pace.limit
-        if not self._put(self._checks, authorization, 1 + size // _UNIT_BYTES, ticket):
+        if not self._put(self._checks, authorization, _units(size), ticket):
             return False
         self._see_to_it()
         return True
@@ -138,7 +156,7 @@ class Gate:
     def line_up_batch(self, authorization: bytes | None, size: int, ticket: Ticket) -> bool:
         """The same; batches are served a few at a time."""
         self._batches.limit = self._batch_pace.limit
-        if not self._put(self._batches, authorization, 1 + size // _UNIT_BYTES, ticket):
+        if not self._put(self._batches, authorization, _units(size), ticket):
             return False
         self._start_batches()
         return True
@@ -180,6 +198,7 @@ class Gate:
             else:
                 taken.item.serve()
             units += taken.cost
+            self._shares.count(taken.tenant, taken.cost)
             used = time.thread_time_ns()
         before, self._drained, self._used = self._drained, time.monotonic_ns(), used
         if self._checks.waiting:
@@ -189,7 +208,7 @@ class Gate:
             self._check_pace.hurry()
             self._pressed = now
         self._full = False
-        self._wakes = next_wakes(self._wakes, elsewhere if used >= end else 0, SHORTEST_NS)
+        self._wakes = next_wakes(self._wakes, elsewhere if used >= end else 0, TURN_NS)
         self._wake_resting(now, self._wakes)
         self._draining = bool(self._checks.waiting or self._control.waiting or self._resting)
         if self._draining:
@@ -214,3 +233,7 @@ class Gate:
             self._pressed = now
         self._batch_ended = now
         self._start_batches()
+
+
+def _units(size: int) -> int:
+    return 1 + size // _UNIT_BYTES

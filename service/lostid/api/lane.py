@@ -62,9 +62,14 @@ class Lane:
         authorization = head.get(b"authorization")
         if scope["path"] not in self._decide or scope["method"] != "POST":
             return self.gate.line_up_control(authorization, turn)
-        size = head.get(b"content-length", b"")[:9]
-        line_up = self.gate.line_up_check if scope["path"] == CHECK else self.gate.line_up_batch
-        return line_up(authorization, int(size) if size.isdigit() else LIMIT, turn)
+        announced = head.get(b"content-length", b"")[:9]
+        size = int(announced) if announced.isdigit() else LIMIT
+        if scope["path"] == BATCH:
+            return self.gate.line_up_batch(authorization, size, turn)
+        if self.gate.passes(authorization, size):
+            turn.serve()
+            return True
+        return self.gate.line_up_check(authorization, size, turn)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         decide = self._decide.get(scope["path"]) if scope["type"] == "http" and scope["method"] == "POST" else None

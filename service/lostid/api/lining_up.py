@@ -90,11 +90,12 @@ class PatientLane(FastLane):
         return RawCheck(head.get(b"authorization"), None, head.get(b"accept-language", b""), url != _CHECK, size)
 
     def on_check(self, decide: Decide, head: Head, body: bytes) -> None:
-        if not self.gate.is_late():
+        gate, is_batch = self.gate, self.url != _CHECK
+        if not gate.is_late() or (not is_batch and gate.passes(head.get(b"authorization"), len(body))):
             super().on_check(decide, head, body)
             return
         ticket = Ticket(self, decide, head, body)
-        line_up = self.gate.line_up_check if self.url == _CHECK else self.gate.line_up_batch
+        line_up = gate.line_up_batch if is_batch else gate.line_up_check
         if line_up(head.get(b"authorization"), len(body), ticket):
             self.cycle = ticket.pending  # type: ignore[assignment]
         else:

@@ -24,6 +24,7 @@ _SHARE_OF_FREE = 2
 
 
 class Taken(NamedTuple, Generic[T]):
+    tenant: str
     item: T
     cost: int
     waited_ns: int
@@ -56,6 +57,11 @@ class Backlog(Generic[T]):
         share = self.limit // (2 * (len(self._flows) + 1))
         return own < max(share, _SHARE_OF_FREE * (self.limit - self.waiting))
 
+    def holds(self, tenant: str) -> bool:
+        """Whether a request of this tenant is waiting."""
+        flow = self._flows.get(tenant)
+        return flow is not None and flow.waiting > 0
+
     def put(self, tenant: str, cost: int, item: T, now_ns: int) -> bool:
         """Whether the request may wait. False: it has to be refused now."""
         if not self.has_room(tenant):
@@ -83,7 +89,7 @@ class Backlog(Generic[T]):
                 flow.credit -= cost
                 flow.waiting -= cost
                 self.waiting -= cost
-                return Taken(item, cost, now_ns - since)
+                return Taken(flow.tenant, item, cost, now_ns - since)
             elif flows is self._new and self._old:
                 # Else a tenant could be new again with each request, and always come first.
                 self._old.append(flows.popleft())
@@ -118,14 +124,14 @@ class Pace:
 
 
 _FASTEST_NS, _SLOWEST_NS = 5_000.0, 5_000_000.0
-_MEMORY = 16
+_MEMORY = 64
 
 
 def slice_ns(elsewhere_ns: int) -> int:
-    """How long to serve those who wait in one turn of the loop: a quarter of what reading and refusing took, so that
-    who asks much too much does not end all service; but turns shall be short, for a report takes some seventy of them,
-    and a tenant that keeps to its share waits for one."""
-    return min(max(elsewhere_ns // 4, SHORTEST_NS), LONGEST_NS)
+    """How long to serve those who wait in one turn of the loop: what reading, refusing and answering at once left of a
+    short turn, for a report takes some seventy turns, and whoever keeps to its share waits for half a turn. But at
+    least a quarter of what all that took, so that who asks much too much does not end all service."""
+    return min(max(TURN_NS - elsewhere_ns, elsewhere_ns // 4), LONGEST_NS)
 
 
 def next_wakes(wakes: int, elsewhere_ns: int, slice_ns: int) -> int:
@@ -136,5 +142,6 @@ def next_wakes(wakes: int, elsewhere_ns: int, slice_ns: int) -> int:
     return min(MOST_WAKES, wakes + wakes // 8)
 
 
-SHORTEST_NS, LONGEST_NS = 3_000_000, 8_000_000
+TURN_NS = 2_000_000  # as long as it can be kept
+LONGEST_NS = 8_000_000
 FEWEST_WAKES, MOST_WAKES = 8, 4_096
