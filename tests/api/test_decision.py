@@ -36,7 +36,7 @@ from lostid.guard.rates import Rates
 from lostid.ledger.apikeys import ApiKey, KeyTable
 from lostid.ledger.errors import LedgerDown
 from lostid.ledger.journal import JournalWriter
-from lostid.ledger.lines import Line
+from lostid.ledger.lines import Line, Lines
 from lostid.registry.lookup import Found, FreshnessUnproven, Source
 from tests.api.serving import check_of, person
 
@@ -330,12 +330,16 @@ async def test_journal(host: Host) -> None:
     body = msgspec.json.decode(as_batch(2))
     body["checks"].append({"document": {"type": "cn.x", "number": "1"}, "reference": "r-9"})
     await host.check(msgspec.json.encode(body), batch=True)
-    lines = list(host.journal._queue)
+    lines = [line for line in host.journal._queue if isinstance(line, Line)]
+    (batch,) = (line for line in host.journal._queue if isinstance(line, Lines))
     assert {len(line) for line in lines} == {len(Line._fields)}
-    assert [line.status for line in lines] == ["reported", "length", "reported", "reported", "type_unknown"]
-    assert [line.item for line in lines] == [0, 0, 0, 1, 2]
-    assert [line.doc_key is None for line in lines] == [False, True, False, False, True]
-    assert [line.reference for line in lines] == [None, None, None, None, "r-9"]
+    assert [(line.status, line.item, line.doc_key is None, line.reference) for line in lines] == [
+        ("reported", 0, False, None),
+        ("length", 0, True, None),
+    ]
+    told = [("reported", False, None), ("reported", False, None), ("type_unknown", True, "r-9")]
+    assert [(status, key is None, reference) for key, status, reference in batch.items] == told
+    assert host.journal.waiting == 5
 
 
 def test_serials_are_tagged(tmp_path: Path) -> None:

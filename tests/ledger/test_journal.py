@@ -1,11 +1,14 @@
 """The journal: every line is committed or counted as lost, and the answer never waits for it."""
 
 import time
+from collections.abc import Callable
+from hashlib import sha256
 
 from psycopg.conninfo import make_conninfo
 
 from lostid.ledger.journal import JournalWriter
-from lostid.ledger.lines import Line
+from lostid.ledger.lines import Line, Lines
+from lostid.ledger.pool import connect
 from lostid.ledger.statement import Conn
 from tests.ledger.making import doc_key, line
 
@@ -45,6 +48,75 @@ async def test_many(ledger_dsn: str, conn: Conn) -> None:
         assert await journal.flush(10)
     assert [one.item for one in stored(conn)] == list(range(1234))
     assert journal.written == 1234
+
+
+def batch(size: int) -> tuple[Lines, list[Line]]:
+    """The same lines, as those of a batch and one by one; each third number was refused."""
+    ones = [line(n, at_ms=NOW_MS)._replace(id="chk_b", seq=7) for n in range(size)]
+    ones = [one._replace(doc_key=None, status="length", reference=None) if one.item % 3 == 2 else one for one in ones]
+    one = ones[0]
+    items = [(each.doc_key, each.status, each.reference) for each in ones]
+    return Lines(NOW_MS, one.id, one.key_id, one.org, one.operator, one.purpose, one.seq, items), ones
+
+
+async def test_batch(ledger_dsn: str, conn: Conn) -> None:
+    """The lines of a batch are those that its documents would leave one by one."""
+    lines, ones = batch(5)
+    async with JournalWriter(ledger_dsn) as journal:
+        assert journal.put_all(lines)
+        assert await journal.flush(10)
+    assert stored(conn) == ones
+    assert (journal.written, journal.lost, journal.waiting) == (5, 0, 0)
+
+
+async def test_batch_too_large(ledger_dsn: str, conn: Conn) -> None:
+    """Of a batch for which there is not enough room the first lines arrive, and the others are counted."""
+    lines, ones = batch(9)
+    async with JournalWriter(ledger_dsn, capacity=7) as journal:
+        assert journal.put(ones[0]._replace(item=-1))
+        assert not journal.put_all(lines)
+        assert not journal.put_all(lines)
+        assert (journal.waiting, journal.lost) == (7, 12)
+        assert await journal.flush(10)
+    assert stored(conn)[1:] == ones[:6]
+    assert (journal.written, journal.lost, journal.waiting) == (7, 12, 0)
+
+
+def plan(conn: Conn, key: bytes) -> tuple[int, int]:
+    """Of a search by document key: lines found, and lines read for nothing."""
+    search = "EXPLAIN (ANALYZE, FORMAT JSON) SELECT FROM journal WHERE doc_key = %s"
+    (told,) = conn.execute(search, [key]).fetchone() or ([],)
+    (root,) = (each["Plan"] for each in told)
+    parts = root.get("Plans", []) if root["Node Type"] == "Append" else [root]
+    in_vain = ("Rows Removed by Index Recheck", "Rows Removed by Filter")
+    return root["Actual Rows"], sum(part.get(name, 0) for part in parts for name in in_vain)
+
+
+def test_search(new_ledger: Callable[[], str]) -> None:
+    """Who asked about a document is found: among the newest lines by reading them, among older ones past nearly all."""
+    lines = 12_000
+    with connect(new_ledger(), name="test") as conn:
+        conn.execute(
+            """
+            INSERT INTO journal SELECT now(), n, 1, substr(sha256(int4send(n)), 1, 16), 'chk_' || n, 'key_1', 'hotel',
+                                       'desk-3', 'hotel.check_in', 'clear', repeat('r', 60)
+              FROM generate_series(1, %s) n
+            """,
+            [lines],
+        )
+        key, nobody = sha256((77).to_bytes(4)).digest()[:16], bytes(16)
+        assert plan(conn, nobody) == (0, lines)
+        conn.execute(
+            """
+            SELECT brin_summarize_new_values(indexrelid) FROM pg_index JOIN pg_inherits ON indrelid = inhrelid
+             WHERE inhparent = 'journal'::regclass
+            """
+        )
+        conn.execute("SET enable_seqscan = off")  # so few lines are read as fast without an index
+        for asked, found in ((key, 1), (nobody, 0)):
+            lines_found, in_vain = plan(conn, asked)
+            assert lines_found == found
+            assert in_vain < lines / 2
 
 
 async def test_full(ledger_dsn: str, conn: Conn) -> None:

@@ -21,6 +21,7 @@ from lostid.domain.errors import Refusal
 from lostid.domain.instance import Instance
 from lostid.filter.page import Slot, boottime_ns
 from lostid.filter.view import LEASE_UNTIL, FilterView
+from lostid.ledger.lines import Item
 
 AT_A_TIME = 100  # documents of a batch between two turns of the loop
 _SEQ, _GEN, _AUTH_SEQ = Slot.SEQ, Slot.GEN, Slot.AUTH_SEQ
@@ -164,7 +165,7 @@ class Checks(Steps):
             contains = view.current()  # one generation for all: it holds whatever L vouches for, and loses nothing
             id_, env, as_of, purpose = self._ids.check(), ask.key.env, ask.as_of_ms, ask.purpose
             texts: list[str] = []
-            told: list[tuple[bytes | None, str]] = []
+            told: list[Item] = []
             open_: list[tuple[int, bytes, Canonical, Instance]] = []
             documents: list[Canonical | None] = []
             played: list[tuple[sandbox.Scenario, bytes]] = []
@@ -178,7 +179,7 @@ class Checks(Steps):
                 except Refusal as refusal:
                     texts.append(refused_item_json(refusal, place, reference))
                     documents.append(None)
-                    told.append((None, refusal.code))
+                    told.append((None, refusal.code, reference))
                     continue
                 documents.append(document)
                 document_key = self._document_key(env, document)
@@ -186,14 +187,14 @@ class Checks(Steps):
                     played.append((scenario, document_key))
                     status, because = self._decide(scenario.record, instance, document_key, ask.key)
                     texts.append(item_json(status, document, purpose, reference, because))
-                    told.append((document_key, status))
+                    told.append((document_key, status, reference))
                     continue
                 if contains(document_key):
                     open_.append((place, document_key, document, instance))
                     texts.append("")
                 else:
                     texts.append(item_json(rule.CLEAR, document, purpose, reference, None))
-                told.append((document_key, rule.CLEAR))
+                told.append((document_key, rule.CLEAR, reference))
             if open_:
                 self._count[meters.EXACT_BATCH] += len(open_)
                 records = await self._records([document_key for _, document_key, _, _ in open_], ask.key)
@@ -201,16 +202,15 @@ class Checks(Steps):
                     status, because = self._decide(record, instance, document_key, ask.key)
                     reference = given(asked.checks[place].reference)
                     texts[place] = item_json(status, document, purpose, reference, because)
-                    told[place] = (document_key, status)
+                    told[place] = document_key, status, reference
             if played and not staged:
                 later = await self._stage(played, ask)
                 if later is not ask:  # another lease: what was looked up under the old one is looked up again
                     return await self._items(later, asked, view, head, staged=True)
             fresh_ms = self._prove(ask.until_ns)  # the clock, once, after the last item
-            for place, (item, (known, status)) in enumerate(zip(asked.checks, told, strict=True)):
-                self._note(as_of, id_, place, known, ask.key, asked, item.reference, status, ask.seq)
+            self._note_all(ask, id_, told)
             self._count[meters.KIND_BATCH] += 1
-            statuses = [status for _, status in told]
+            statuses = [status for _, status, _ in told]
             proof = None if ask.at is None else self.signer.batch(ask, asked, id_, documents, statuses)
             if played and (aged_ms := max(scenario.aged_ms for scenario, _ in played)):
                 ask, fresh_ms = ask._replace(as_of_ms=ask.as_of_ms - aged_ms), 0

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -31,7 +32,7 @@ from lostid.guard.rates import Rates
 from lostid.ledger.apikeys import ApiKey
 from lostid.ledger.errors import LedgerError
 from lostid.ledger.journal import JournalWriter
-from lostid.ledger.lines import Line
+from lostid.ledger.lines import Item, Line, Lines
 from lostid.registry.lookup import ExactLookup, FreshnessUnproven
 
 MOST_WAITING = 4_096  # requests that wait for exact records at once; more are told to come back
@@ -205,7 +206,7 @@ class Steps:
         place: int,
         document_key: bytes | None,
         key: ApiKey,
-        asked: wire.Check | wire.Batch,
+        asked: wire.Check,
         reference: str | UnsetType,
         status: str,
         seq: int,
@@ -216,6 +217,13 @@ class Steps:
         line = (at_ms, id_, place, document_key, key.id, org, operator, purpose, sent, status, seq)
         self._journal.put(_tuple(Line, line))  # a third of what Line's own constructor costs; a test counts the fields
         self._count[_WORD.get(status, meters.REFUSED)] += 1
+
+    def _note_all(self, ask: Ask, id_: str, items: Sequence[Item]) -> None:
+        """The same for the documents of a batch, at a third of the cost of as many lines."""
+        key = ask.key
+        self._journal.put_all(Lines(ask.as_of_ms, id_, key.id, key.org, ask.operator, ask.purpose, ask.seq, items))
+        for status, times in Counter([status for _, status, _ in items]).items():
+            self._count[_WORD.get(status, meters.REFUSED)] += times
 
     def _answer(self, ask: Ask, text: str) -> Answer:
         body = text.encode()

@@ -12,12 +12,12 @@ import contextlib
 import logging
 import struct
 from collections import deque
-from itertools import islice
+from collections.abc import Iterable, Iterator
 from typing import Final, Protocol, Self
 
 from lostid.ledger.care import care
 from lostid.ledger.errors import LedgerError, LedgerFault, translated
-from lostid.ledger.lines import COPY, HEADER, TRAILER, Line, packed
+from lostid.ledger.lines import COPY, HEADER, TRAILER, Line, Lines, packed, size
 from lostid.ledger.pool import aconnect
 from lostid.ledger.statement import AsyncConn
 
@@ -48,7 +48,8 @@ class JournalWriter:
         self._dsn = dsn
         self._keep_days = keep_days
         self._capacity = capacity
-        self._queue: deque[Line] = deque()
+        self._queue: deque[Line | Lines] = deque()
+        self._waiting = 0  # lines in it
         self._some = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -58,18 +59,34 @@ class JournalWriter:
 
     def put(self, line: Line) -> bool:
         """False: no room, the line is lost and counted."""
-        if len(self._queue) >= self._capacity:
+        if self._waiting >= self._capacity:
             self._lose(1)
             return False
-        self._queue.append(line)
-        if len(self._queue) == 1:
+        self._append(line, 1)
+        return True
+
+    def put_all(self, lines: Lines) -> bool:
+        """The lines of a batch, one at least. False: there was room for the first of them only, or for none; the others
+        are lost and counted."""
+        wanted, room = len(lines.items), max(0, self._capacity - self._waiting)
+        if wanted <= room:
+            self._append(lines, wanted)
+            return True
+        self._lose(wanted - room)
+        if room:
+            self._append(lines._replace(items=lines.items[:room]), room)
+        return False
+
+    def _append(self, lines: Line | Lines, count: int) -> None:
+        self._queue.append(lines)
+        if not self._waiting:
             self._some.set()
             self._idle.clear()
-        return True
+        self._waiting += count
 
     @property
     def waiting(self) -> int:
-        return len(self._queue)
+        return self._waiting
 
     async def flush(self, timeout_s: float) -> bool:
         """Whether everything put before is committed (or counted as lost) now. For shutdown and tests."""
@@ -88,8 +105,9 @@ class JournalWriter:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
-        self._lose(len(self._queue))
+        self._lose(self._waiting)
         self._queue.clear()
+        self._waiting = 0
         await self._hang_up()
 
     def _lose(self, lines: int) -> None:
@@ -104,7 +122,7 @@ class JournalWriter:
                 troubled = False
             except LedgerError as error:
                 if not troubled:
-                    log.warning("the journal waits for the ledger: %s (%d lines so far)", error, len(self._queue))
+                    log.warning("the journal waits for the ledger: %s (%d lines so far)", error, self._waiting)
                 troubled = True
                 await self._hang_up()
                 await asyncio.sleep(_RETRY_S)
@@ -116,17 +134,19 @@ class JournalWriter:
     async def _drain(self) -> None:
         conn = await self._connected()
         while self._queue:
-            batch = list(islice(self._queue, _BATCH))
+            batch = next(_portions(self._queue, _BATCH))
+            lines = sum(map(size, batch))
             try:
                 await _copy(conn, batch)
-                self.written += len(batch)
-                self._tally[0] += len(batch)
+                self.written += lines
+                self._tally[0] += lines
             except (LedgerFault, ValueError, struct.error) as fault:
                 # Sending it again would not mend it, and would hold up all that follow.
-                log.error("the journal lost %d lines: %s", len(batch), fault)
-                self._lose(len(batch))
+                log.error("the journal lost %d lines: %s", lines, fault)
+                self._lose(lines)
             for _ in batch:
                 self._queue.popleft()
+            self._waiting -= lines
         self._some.clear()
         self._idle.set()
 
@@ -147,12 +167,26 @@ class JournalWriter:
                 await conn.close()
 
 
-async def _copy(conn: AsyncConn, batch: list[Line]) -> None:
+def _portions(queue: Iterable[Line | Lines], lines: int) -> Iterator[list[Line | Lines]]:
+    """So many lines at a time, or more by less than a batch."""
+    portion: list[Line | Lines] = []
+    held = 0
+    for each in queue:
+        portion.append(each)
+        held += size(each)
+        if held >= lines:
+            yield portion
+            portion, held = [], 0
+    if portion:
+        yield portion
+
+
+async def _copy(conn: AsyncConn, batch: list[Line | Lines]) -> None:
     """One transaction: all of the batch or nothing."""
     with translated(writing=True):
         async with conn.cursor() as cursor, cursor.copy(COPY) as copy:
             await copy.write(HEADER)
-            for start in range(0, len(batch), _PACKED_AT_ONCE):
-                await copy.write(packed(batch[start : start + _PACKED_AT_ONCE]))
+            for portion in _portions(batch, _PACKED_AT_ONCE):
+                await copy.write(packed(portion))
                 await asyncio.sleep(0)
             await copy.write(TRAILER)

@@ -1,14 +1,14 @@
-"""A line of the journal, and a batch of them in PostgreSQL's binary COPY format (its manual, COPY, "Binary Format").
+"""A line of the journal, the lines of a batch, and both in PostgreSQL's binary COPY format (its manual, COPY).
 
-Packed by hand, because it happens in the worker that answers checks: about 1 µs a line.
+Packed by hand, because it happens in the worker that answers checks: about 1 µs a line, a third of that in a batch.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from struct import Struct
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 
 
 class Line(NamedTuple):
@@ -25,32 +25,72 @@ class Line(NamedTuple):
     seq: int
 
 
+Item: TypeAlias = tuple[bytes | None, str, str | None]
+"""Of a batch: document key, status, reference."""
+
+
+class Lines(NamedTuple):
+    """The lines of a batch: what they have in common once. An item's place is its place in the batch."""
+
+    at_ms: int
+    id: str
+    key_id: str
+    org: str
+    operator: str
+    purpose: str
+    seq: int
+    items: Sequence[Item]
+
+
 COPY: Final = """
-    COPY journal (at, item, seq, doc_key, id, key_id, org, operator, purpose, status, reference)
+    COPY journal (at, seq, id, key_id, org, operator, purpose, item, doc_key, status, reference)
     FROM STDIN (FORMAT binary)
 """
 HEADER: Final = b"PGCOPY\n\xff\r\n\0" + bytes(8)  # signature, flags, length of the header's extension
 TRAILER: Final = b"\xff\xff"
 _NULL: Final = b"\xff\xff\xff\xff"
 _EPOCH_2000_MS: Final = 946_684_800_000
-# The number of fields, then at (microseconds since 2000), item, seq: each with its length before it.
-_FIXED: Final = Struct("!hiqiiiq").pack
+# The number of fields, then at (microseconds since 2000) and seq: each with its length before it.
+_SHARED: Final = Struct("!hiqiq").pack
+_ITEM: Final = Struct("!ii").pack
+_KEYED_ITEM: Final = Struct("!iii16s").pack  # item and document key
 _LENGTH: Final = Struct("!i").pack
 
 
-def packed(lines: Iterable[Line]) -> bytes:
+def size(line: Line | Lines) -> int:
+    """How many lines of the journal it is."""
+    return len(line.items) if isinstance(line, Lines) else 1
+
+
+def packed(lines: Iterable[Line | Lines]) -> bytes:
     """What stands between header and trailer."""
     parts: list[bytes] = []
-    for at_ms, id_, item, doc_key, key_id, org, operator, purpose, reference, status, seq in lines:
-        line = b"%b%b%b%b%b" % (
-            _FIXED(11, 8, (at_ms - _EPOCH_2000_MS) * 1000, 4, item, 8, seq),
-            _NULL if doc_key is None else _LENGTH(len(doc_key)) + doc_key,
-            _text(id_),
-            _texts(key_id, org, operator, purpose, status),
-            _NULL if reference is None else _text(reference),
-        )
-        parts.append(line)
+    for line in lines:
+        if isinstance(line, Lines):
+            parts += _of_batch(line)
+        else:
+            at_ms, id_, item, doc_key, key_id, org, operator, purpose, reference, status, seq = line
+            parts.append(_shared(at_ms, seq, id_, key_id, org, operator, purpose))
+            parts.append(_own(item, doc_key, status, reference))
     return b"".join(parts)
+
+
+def _of_batch(lines: Lines) -> Iterator[bytes]:
+    at_ms, id_, key_id, org, operator, purpose, seq, items = lines
+    shared = _shared(at_ms, seq, id_, key_id, org, operator, purpose)
+    for place, (doc_key, status, reference) in enumerate(items):
+        yield shared
+        yield _own(place, doc_key, status, reference)
+
+
+def _shared(at_ms: int, seq: int, id_: str, key_id: str, org: str, operator: str, purpose: str) -> bytes:
+    fixed = _SHARED(11, 8, (at_ms - _EPOCH_2000_MS) * 1000, 8, seq)
+    return b"%b%b%b" % (fixed, _text(id_), _texts(key_id, org, operator, purpose))
+
+
+def _own(item: int, doc_key: bytes | None, status: str, reference: str | None) -> bytes:
+    placed = _ITEM(4, item) + _NULL if doc_key is None else _KEYED_ITEM(4, item, 16, doc_key)
+    return placed + _texts(status) + (_NULL if reference is None else _text(reference))
 
 
 def _text(text: str) -> bytes:
