@@ -43,11 +43,11 @@ async def test_lines(ledger_dsn: str, conn: Conn) -> None:
 async def test_many(ledger_dsn: str, conn: Conn) -> None:
     """More lines than a batch holds arrive all, in their order."""
     async with JournalWriter(ledger_dsn) as journal:
-        for n in range(1234):
+        for n in range(9_000):
             journal.put(line(n, at_ms=NOW_MS))
         assert await journal.flush(10)
-    assert [one.item for one in stored(conn)] == list(range(1234))
-    assert journal.written == 1234
+    assert [one.item for one in stored(conn)] == list(range(9_000))
+    assert journal.written == 9_000
 
 
 def batch(size: int) -> tuple[Lines, list[Line]]:

@@ -23,9 +23,9 @@ from lostid.ledger.statement import AsyncConn
 
 log = logging.getLogger(__name__)
 
-_BATCH: Final = 2_000  # one transaction, whose cost to the ledger is shared by its lines
+_BATCH: Final = 8_000  # one transaction, whose cost to the ledger is shared by its lines
 _PACKED_AT_ONCE: Final = 500  # in about half a millisecond: the event loop has other things to do
-_GATHER_S: Final = 0.25
+_GATHER_S: Final = 0.25  # or until there is a batch
 _RETRY_S: Final = 0.5
 _CARE_EVERY_S: Final = 3600.0
 _CLOSE_S: Final = 2.0
@@ -41,7 +41,7 @@ class Tally(Protocol):
 class JournalWriter:
     """One per worker, with a connection of its own. `async with JournalWriter(dsn) as journal: journal.put(line)`."""
 
-    def __init__(self, dsn: str, *, keep_days: int = 400, capacity: int = 20_000, tally: Tally | None = None) -> None:
+    def __init__(self, dsn: str, *, keep_days: int = 400, capacity: int = 40_000, tally: Tally | None = None) -> None:
         self.lost = 0  # lines that found no room, or that the ledger would not take
         self.written = 0  # lines committed
         self._tally: Tally = [0, 0] if tally is None else tally
@@ -51,6 +51,7 @@ class JournalWriter:
         self._queue: deque[Line | Lines] = deque()
         self._waiting = 0  # lines in it
         self._some = asyncio.Event()
+        self._many = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
         self._conn: AsyncConn | None = None
@@ -83,6 +84,8 @@ class JournalWriter:
             self._some.set()
             self._idle.clear()
         self._waiting += count
+        if self._waiting >= _BATCH:
+            self._many.set()
 
     @property
     def waiting(self) -> int:
@@ -129,7 +132,8 @@ class JournalWriter:
                 continue
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._some.wait(), _CARE_EVERY_S)
-            await asyncio.sleep(_GATHER_S)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._many.wait(), _GATHER_S)
 
     async def _drain(self) -> None:
         conn = await self._connected()
@@ -148,6 +152,7 @@ class JournalWriter:
                 self._queue.popleft()
             self._waiting -= lines
         self._some.clear()
+        self._many.clear()
         self._idle.set()
 
     async def _connected(self) -> AsyncConn:
