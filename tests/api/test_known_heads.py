@@ -6,6 +6,7 @@ import pytest
 
 from lostid.api.known_heads import Known, KnownHeads
 from lostid.api.problems import Answer
+from lostid.api.raw_head import RawCheck
 from lostid.api.steps import Head
 from tests.api.raw import answer, connected, request
 from tests.api.serving import Key, Served, check_of, resident
@@ -17,7 +18,8 @@ def decide(_: Head, __: bytes) -> Answer:
     return Answer(200, [], b"")
 
 
-KNOWN = Known(b"/v1/checks", decide, {b"host": b"lostid", b"content-length": b"2"}, 2)
+RAW = RawCheck(None, None, b"", False, 2)
+KNOWN = Known(b"/v1/checks", decide, {b"host": b"lostid", b"content-length": b"2"}, 2, RAW)
 
 
 @pytest.fixture
@@ -28,7 +30,7 @@ def heads() -> KnownHeads:
 
 
 def test_the_same_head(heads: KnownHeads) -> None:
-    assert heads.of(HEAD + b"[]") == (KNOWN, b"[]")
+    assert heads.of(HEAD + b"[]") == KNOWN
 
 
 @pytest.mark.parametrize(

@@ -57,6 +57,8 @@ def test_overload(server: Served) -> None:
 @pytest.mark.parametrize("zh", [False, True])
 def test_a_refusal_says_what_every_other_says(zh: bool) -> None:
     """What was rendered beforehand is what would be rendered now, byte for byte."""
-    answer = render(Problem("overloaded"), "booking-0017", zh=zh)
-    head = b"".join(b"%b: %b\r\n" % header for header in answer.headers)
-    assert Canned("overloaded").of("booking-0017", zh=zh) == head + b"\r\n" + answer.body
+    canned = Canned("overloaded")
+    for request_id in ("booking-0017", "booking-0018", "12345678", "x" * 64):
+        answer = render(Problem("overloaded"), request_id, zh=zh)
+        head = b"".join(b"%b: %b\r\n" % header for header in answer.headers)
+        assert canned.of(request_id, zh=zh) == head + b"\r\n" + answer.body

@@ -15,12 +15,15 @@ _LINGER = 256 * 1024  # bytes that a refused client may go on sending before it 
 class Pending:
     """Stands where uvicorn keeps the request that is being answered, while an exact record is read for a check."""
 
+    __slots__ = ("disconnected", "keep_alive", "response_complete")
+
+    more_body = False
+    message_event = asyncio.Event()  # uvicorn sets it; nobody waits for it, for the request is there as a whole
+
     def __init__(self) -> None:
         self.response_complete = False
         self.disconnected = False
         self.keep_alive = True
-        self.more_body = False
-        self.message_event = asyncio.Event()
 
 
 class Deaf:

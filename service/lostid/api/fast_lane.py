@@ -24,10 +24,12 @@ from lostid.api.connection import Pending
 from lostid.api.deadlines import Stage
 from lostid.api.framing import HEAD_LIMIT
 from lostid.api.known_heads import Known, KnownHeads
-from lostid.api.lane import Decide
+from lostid.api.lane import CHECK, Decide
 from lostid.api.problems import Answer
+from lostid.api.raw_head import RawCheck
 from lostid.api.steps import Head
 
+CHECK_URL = CHECK.encode("ascii")
 _HEAD, _BODY, _STREAM, _BETWEEN, _ = Stage  # a member read from its class costs more than a dictionary's look-up
 
 
@@ -52,16 +54,18 @@ class FastLane(BoundedConnection):
     def data_received(self, data: bytes) -> None:
         self._unset_keepalive_if_required()
         if self._stage is _BETWEEN and self._is_free():
-            found = self.known.of(data)
-            if found is not None:
-                self._since = self.loop.time()
-                known, body = found
-                self.url = known.url
-                self.on_check(known.decide, known.head, body)
+            known = self.known.of(data)
+            if known is not None:
+                self._on_known(known, data)
                 return
             self._alone = data
         self._parse(data)
         self._alone = None
+
+    def _on_known(self, known: Known, data: bytes) -> None:
+        self._since = self.loop.time()
+        self.url = known.url
+        self.on_check(known.decide, known.head, data[len(data) - known.length :])
 
     def _parse(self, data: bytes) -> None:
         self._chunk = len(data)
@@ -176,8 +180,13 @@ class FastLane(BoundedConnection):
             super().on_message_complete()
             return
         if self._alone is not None:
-            self.known.learn(self._alone, Known(self.url, decide, self._head, len(self._body)))
+            self._learn(self._alone, decide)
         self.on_check(decide, self._head, self._body)
+
+    def _learn(self, data: bytes, decide: Decide) -> None:
+        head, size = self._head, len(self._body)
+        raw = RawCheck(head.get(b"authorization"), None, head.get(b"accept-language", b""), self.url != CHECK_URL, size)
+        self.known.learn(data, Known(self.url, decide, head, size, raw))
 
     # --- the fast lane -----------------------------------------------------------------------------------------------
 

@@ -67,6 +67,7 @@ class Gate:
         self._drained = 0  # when the last turn's slice ended, on the wall and in processor time
         self._used = 0
         self._full = False  # somebody was refused since the last turn
+        self._refused: set[bytes | None] = set()  # whose checks: before the next turn there is no more room than now
         self._pressed = 0  # when there was last more to do than a turn could hold
         self._due = 0
         self._timer: asyncio.TimerHandle | None = None
@@ -97,6 +98,7 @@ class Gate:
         self._wake_resting(now, 0)
         if self.late:
             self._shares.next_window()
+            self._refused.clear()
         if now - self._due > _LATE_NS:
             self.late, self._pressed = True, now
         elif self.late and now - self._pressed > _CALM_NS:
@@ -105,6 +107,8 @@ class Gate:
 
     def has_room(self, authorization: bytes | None, *, batch: bool) -> bool:
         """Whether a check may be answered at once or line up."""
+        if not batch and authorization in self._refused:
+            return False
         tenant = self._tenant_of(authorization)
         if not batch and self._is_modest(tenant):
             return True
@@ -113,6 +117,8 @@ class Gate:
         if line.has_room(tenant):
             return True
         self._full = True
+        if not batch:
+            self._refused.add(authorization)
         self._see_to_it()
         return False
 
@@ -208,6 +214,7 @@ class Gate:
             self._check_pace.hurry()
             self._pressed = now
         self._full = False
+        self._refused.clear()
         self._wakes = next_wakes(self._wakes, elsewhere if used >= end else 0, TURN_NS)
         self._wake_resting(now, self._wakes)
         self._draining = bool(self._checks.waiting or self._control.waiting or self._resting)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from lostid.api.lane import Decide
+from lostid.api.raw_head import RawCheck
 from lostid.api.steps import Head
 
 _END = b"\r\n\r\n"
@@ -23,6 +24,7 @@ class Known(NamedTuple):
     decide: Decide
     head: Head
     length: int  # of the body
+    raw: RawCheck  # the same as a refusal needs it
 
 
 class KnownHeads:
@@ -31,13 +33,13 @@ class KnownHeads:
     def __init__(self) -> None:
         self._known: dict[bytes, Known] = {}
 
-    def of(self, data: bytes) -> tuple[Known, bytes] | None:
-        """The request that these bytes are, and its body; None: it takes a parser to tell."""
+    def of(self, data: bytes) -> Known | None:
+        """The head of the request that these bytes are, to their end; None: it takes a parser to tell."""
         end = data.find(_END) + 4
         known = self._known.get(data[:end])
         if known is None or len(data) != end + known.length:
             return None
-        return known, data[end:]
+        return known
 
     def learn(self, data: bytes, known: Known) -> None:
         """`data`: a request and nothing else. A head that names its request is not sent twice."""

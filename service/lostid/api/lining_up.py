@@ -11,17 +11,16 @@ from typing import ClassVar
 from lostid.api.bounded_connection import closing
 from lostid.api.connection import Deaf, Pending, Starts
 from lostid.api.deadlines import Stage, Sweeper
-from lostid.api.fast_lane import FastLane
+from lostid.api.fast_lane import CHECK_URL, FastLane
 from lostid.api.gate import Gate
 from lostid.api.known_heads import KnownHeads
-from lostid.api.lane import CHECK, Decide, Lane
+from lostid.api.lane import Decide, Lane
 from lostid.api.problems import Answer
 from lostid.api.raw_head import RawCheck, whole_check
 from lostid.api.steps import Head
 
 _BEYOND = 256  # connections above the limit that are told why before they are closed
 _AT_ONCE_S = 0.05  # who was refused and asks again so soon has not heard of Retry-After
-_CHECK = CHECK.encode("ascii")
 _BETWEEN = Stage.BETWEEN
 
 
@@ -58,7 +57,7 @@ class PatientLane(FastLane):
     def data_received(self, data: bytes) -> None:
         if self._surplus:
             self._turn_away()
-        elif self.gate.late and self._stage is _BETWEEN and self._refused_unparsed(data):
+        elif self.gate.late and self._stage is _BETWEEN and self._is_free() and self._seen_to_unparsed(data):
             return
         super().data_received(data)
 
@@ -68,29 +67,31 @@ class PatientLane(FastLane):
         self.parser = Deaf(self.transport)  # type: ignore[assignment]
         self._end(closing(self.lane.checks.overloaded({})))
 
-    def _refused_unparsed(self, data: bytes) -> bool:
+    def _seen_to_unparsed(self, data: bytes) -> bool:
         """An ordinary check for which there is no room is refused before the parser sees it."""
-        if not self._is_free() or (raw := self._raw(data)) is None:
+        known = self.known.of(data)
+        raw = whole_check(data) if known is None else known.raw
+        if raw is None:
             return False
-        if self.gate.has_room(raw.authorization, batch=raw.batch):
+        if not self.gate.has_room(raw.authorization, batch=raw.batch):
+            self._refuse_unparsed(raw)
+        elif known is None:
             return False
+        else:
+            self._unset_keepalive_if_required()
+            self._on_known(known, data)
+        return True
+
+    def _refuse_unparsed(self, raw: RawCheck) -> None:
         self._unset_keepalive_if_required()
         before, now = self._refused_at, self.loop.time()
         self._since = self._refused_at = now
         self._write_overloaded(raw.request_id, raw.accept_language)
         if now - before < _AT_ONCE_S:
             self.gate.rest(self.transport)
-        return True
-
-    def _raw(self, data: bytes) -> RawCheck | None:
-        found = self.known.of(data)
-        if found is None:
-            return whole_check(data)
-        (url, _, head, size), _ = found
-        return RawCheck(head.get(b"authorization"), None, head.get(b"accept-language", b""), url != _CHECK, size)
 
     def on_check(self, decide: Decide, head: Head, body: bytes) -> None:
-        gate, is_batch = self.gate, self.url != _CHECK
+        gate, is_batch = self.gate, self.url != CHECK_URL
         if not gate.is_late() or (not is_batch and gate.passes(head.get(b"authorization"), len(body))):
             super().on_check(decide, head, body)
             return

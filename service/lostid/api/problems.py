@@ -98,26 +98,23 @@ class Canned:
     def __init__(self, code: str) -> None:
         self.code = code
         self.status = TABLE[code].status
-        self._made = {zh: _canned(code, zh=zh) for zh in (False, True)}
+        self._pieces: dict[tuple[int, bool], list[bytes]] = {}
 
     def of(self, request_id: str, *, zh: bool) -> bytes:
         """Headers and body, as they follow the server's own headers."""
-        length, rest = self._made[zh]
         id_ = request_id.encode("ascii")
-        return rest % (length + len(id_), id_, id_)
+        pieces = self._pieces.get((len(id_), zh))
+        if pieces is None:
+            pieces = self._pieces[len(id_), zh] = _around(self.code, len(id_), zh=zh)
+        return id_.join(pieces)
 
 
-_STAND_IN = "req_stand-in"
-
-
-def _canned(code: str, *, zh: bool) -> tuple[int, bytes]:
-    answer = render(Problem(code), _STAND_IN, zh=zh)
-    head = b"".join(
-        b"%b: %b\r\n" % (name, b"%d" if name == b"content-length" else value.replace(b"%", b"%%"))
-        for name, value in answer.headers
-    )
-    whole = head + b"\r\n" + answer.body.replace(b"%", b"%%")
-    return len(answer.body) - len(_STAND_IN), whole.replace(_STAND_IN.encode(), b"%b")
+def _around(code: str, length: int, *, zh: bool) -> list[bytes]:
+    """What stands before, between and after the ids, of this length, in headers and body."""
+    stand_in = "~" * length  # stands in no text of ours
+    answer = render(Problem(code), stand_in, zh=zh)
+    head = b"".join([b"%b: %b\r\n" % header for header in answer.headers])
+    return (head + b"\r\n" + answer.body).split(stand_in.encode())
 
 
 def prefers_chinese(accept_language: bytes) -> bool:
