@@ -158,8 +158,14 @@ def test_withdrawal(importer: Importer) -> None:
     importer.act(id_, "release")
     importer.wait(id_, "released")
     assert importer.status(imported) == "reported"
-    assert importer.act(id_, "withdrawal")[0] == 202
+    why = {"operator": "op-1", "grounds": "entry_error", "evidence": f"sent twice: {reported}"}
+    refused = importer.ask("POST", f"/v1/imports/{id_}/withdrawal", why)[1]
+    assert refused["errors"] == [{"pointer": "/evidence", "code": "contains_document_number"}]
+    assert importer.ask("POST", f"/v1/imports/{id_}/withdrawal", {**why, "evidence": "sent twice"})[0] == 202
     importer.wait(id_, "withdrawn")
+    asked = {"operator": "op-1", "case_number": "A-1", "document": document}
+    last = importer.ask("POST", "/v1/reports/history", asked)[1]["entries"][-1]
+    assert (last["kind"], last["grounds"]) == ("import.withdrawn", "entry_error")
     assert (importer.status(reported), importer.status(imported)) == ("reported", "clear")
     assert importer.act(id_, "release") == (422, "import_not_ready")
     assert importer.shown(id_)["counts"]["in_force"] == 0

@@ -18,7 +18,7 @@ from lostid.api.clock import Clock, now_ms
 from lostid.api.import_lines import BadHeader, Lines, Parse
 from lostid.api.import_part import PartMaker
 from lostid.api.import_rows import Stager
-from lostid.api.models import ImportAct, ImportRequest
+from lostid.api.models import ImportAct, ImportRequest, ImportWithdrawal
 from lostid.api.parts import Parts
 from lostid.api.problems import Fault, Problem
 from lostid.api.withdrawing import actor_of
@@ -209,12 +209,20 @@ async def release(parts: Parts, key: ApiKey, id_: str, asked: Sent[ImportAct], i
     )
 
 
-async def withdraw(parts: Parts, key: ApiKey, id_: str, asked: Sent[ImportAct], idempotency_key: str) -> Receipt:
+async def withdraw(parts: Parts, key: ApiKey, id_: str, asked: Sent[ImportWithdrawal], idempotency_key: str) -> Receipt:
     """The whole import, and nothing else."""
-    actor = actor_of(key)
+    actor, why = actor_of(key), _why(asked.body)
     return await _act(
-        parts, key, id_, asked, idempotency_key, lambda conn, write: imports.withdraw(conn, write, id_, actor)
+        parts, key, id_, asked, idempotency_key, lambda conn, write: imports.withdraw(conn, write, id_, actor, why)
     )
+
+
+def _why(asked: ImportWithdrawal) -> dict[str, str]:
+    """As facts of an entry, which stays for good: the words of the evidence are not among them."""
+    why = {} if asked.grounds is MISSING else {"grounds": asked.grounds}
+    if asked.evidence is not MISSING:
+        why["evidence_sha256"] = hashlib.sha256(asked.evidence.encode()).hexdigest()
+    return why
 
 
 async def _everywhere(parts: Parts, key: ApiKey, id_: str) -> None:
@@ -225,7 +233,9 @@ async def _everywhere(parts: Parts, key: ApiKey, id_: str) -> None:
                 await asyncio.sleep(POLL_S)
 
 
-async def _act(parts: Parts, key: ApiKey, id_: str, asked: Sent[ImportAct], idempotency_key: str, act: Act) -> Receipt:
+async def _act(
+    parts: Parts, key: ApiKey, id_: str, asked: Sent[ImportAct] | Sent[ImportWithdrawal], idempotency_key: str, act: Act
+) -> Receipt:
     if asked.body.operator is not MISSING and asked.body.operator != key.operator:
         raise Problem("operator_mismatch")
     await find(parts, key, id_)

@@ -9,7 +9,7 @@ from starlette.responses import JSONResponse, Response
 
 from lostid.api import importing
 from lostid.api.admission import caller, refuse_numbered, sent_write, sent_write_or_nothing
-from lostid.api.models import ImportAct, ImportRequest
+from lostid.api.models import ImportAct, ImportRequest, ImportWithdrawal
 from lostid.api.parts import parts_of
 from lostid.api.problems import Fault, Problem
 from lostid.api.reading import listed
@@ -75,7 +75,7 @@ async def release(request: Request, key: Either, import_id: str) -> Response:
 @router.post("/{import_id}/withdrawal")
 async def withdraw(request: Request, key: Either, import_id: str) -> Response:
     """Take the whole import back, and nothing else. What two people put in force takes two: one asks, one agrees."""
-    asked, idempotency_key = await sent_write_or_nothing(request, ImportAct)
+    asked, idempotency_key = await sent_write_or_nothing(request, ImportWithdrawal)
     receipt = await importing.withdraw(parts_of(request), key, import_id, asked, idempotency_key)
     return receipt.answer(importing.ACCEPTED, router.prefix)
 

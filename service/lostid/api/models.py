@@ -193,6 +193,13 @@ class ImportAct(Body):
     operator: OwnName | MISSING = MISSING
 
 
+class ImportWithdrawal(ImportAct):
+    """A body may be left away. Of grounds and evidence the entry keeps what that of a report's withdrawal keeps."""
+
+    grounds: Grounds | MISSING = MISSING
+    evidence: Evidence | MISSING = MISSING
+
+
 class RewindRequest(Body):
     """`dry_run` false puts the rewind before a second supervisor."""
 

@@ -118,7 +118,7 @@ def _operation(method: str, path: str, told: Operation) -> dict[str, Any]:
         content: dict[str, Any] = {"schema": ref(told.body.__name__)}
         if told.body in _EXAMPLES:
             content["example"] = _EXAMPLES[told.body]
-        needed = told.body not in (models.ImportAct, models.WithdrawalDecision)
+        needed = told.body not in (models.ImportAct, models.ImportWithdrawal, models.WithdrawalDecision)
         described["requestBody"] = {"required": needed, "content": {"application/json": content}}
     if told.streams:
         described["requestBody"] = {

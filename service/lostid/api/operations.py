@@ -51,10 +51,8 @@ def _decision(summary: str) -> Operation:
     )
 
 
-def _act_on_import(summary: str) -> Operation:
-    return Operation(
-        summary, "ImportState", "importer or approver", models.ImportAct, 202, (*_READ, 404, 409), write=True
-    )
+def _act_on_import(summary: str, body: type[models.ImportAct]) -> Operation:
+    return Operation(summary, "ImportState", "importer or approver", body, 202, (*_READ, 404, 409), write=True)
 
 
 OPERATIONS: Mapping[tuple[str, str], Operation] = {
@@ -170,10 +168,10 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
         },
     ),
     ("post", "/v1/imports/{import_id}/release"): _act_on_import(
-        "Put an import in force; above 10,000 rows by another person than its importer"
+        "Put an import in force; above 10,000 rows by another person than its importer", models.ImportAct
     ),
     ("post", "/v1/imports/{import_id}/withdrawal"): _act_on_import(
-        "Take a whole import back; what two people put in force takes two"
+        "Take a whole import back; what two people put in force takes two", models.ImportWithdrawal
     ),
     ("post", "/v1/operators/{name}/rewind"): Operation(
         "What an operator did since then; with dry_run false a second supervisor is asked to take it back (202)",

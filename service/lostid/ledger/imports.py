@@ -202,8 +202,10 @@ async def release(conn: AsyncConn, write: WriteKey, id_: str, actor: Actor) -> O
         return await writes.use(conn, write, appended)
 
 
-async def withdraw(conn: AsyncConn, write: WriteKey, id_: str, actor: Actor) -> Outcome | Denied:
-    """Taken back, or asked for: the row says which."""
+async def withdraw(
+    conn: AsyncConn, write: WriteKey, id_: str, actor: Actor, why: Mapping[str, str] | None = None
+) -> Outcome | Denied:
+    """Taken back, or asked for: the row says which. `why`: more facts for the entry."""
     async with committing(conn):
         held = await _held(conn, write, id_, actor)
         if not isinstance(held, Import):
@@ -212,7 +214,7 @@ async def withdraw(conn: AsyncConn, write: WriteKey, id_: str, actor: Actor) -> 
             at_once = rules.may_withdraw(held.imported, actor)
         except Denied as denied:
             return denied
-        facts, by = {**who(actor), "rows": held.accepted}, Jsonb(who(actor))
+        facts, by = {**(why or {}), **who(actor), "rows": held.accepted}, Jsonb(who(actor))
         if not at_once:
             await _ASKED.arun(conn, {"number": held.number, "by": by})
             asked = await entries.append(conn, Draft("import.withdrawal.requested", id_, facts))
