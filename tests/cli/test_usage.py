@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -102,8 +103,11 @@ def test_cannot_start(
 ) -> None:
     """Where it cannot live or listen a server says so in a sentence."""
     monkeypatch.setattr(stderr, "never_wait", lambda: None)  # this process keeps its standard error
+    _, most = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (most, most))
     done = run("serve", *argv, "--json", **settings)
     assert (done.code, done.told["error"]["code"]) == (exit_code, code)
+    assert resource.getrlimit(resource.RLIMIT_CORE)[0] == 0  # and no process of a server leaves its memory in a file
 
 
 def test_no_ledger(run: Run, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """`lostid serve`: everything of one host, until it is told to stop."""
 
+import resource
 from collections.abc import Callable, Sequence
 from typing import IO, TYPE_CHECKING, Annotated
 
@@ -40,6 +41,7 @@ def supervise(
     from lostid.supervisor import StartFailed, Supervisor
 
     stderr.never_wait()
+    _no_core_files()
     try:
         return Supervisor(settings, note, log).run(ready, task)
     except DataDirInUse as e:
@@ -52,3 +54,9 @@ def supervise(
         if not str(e):  # it has been said already
             raise typer.Exit(e.code) from None
         raise Failed("start_failed", str(e), Exit(e.code)) from None
+
+
+def _no_core_files() -> None:
+    """Of this process and of all that it starts: a core of a worker would hold document numbers and the secrets."""
+    _, most = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, most))
