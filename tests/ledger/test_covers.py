@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from lostid.domain.covers import Action, Cover, CoverKind, Effect
-from lostid.ledger import covers, doc_keys, entries, outline
+from lostid.ledger import covers, doc_keys, entries, outline, tree
 from lostid.ledger.entries import Draft
 from lostid.ledger.pool import LedgerPool
 from lostid.ledger.snapshot import count_keys, snapshot
@@ -115,3 +115,10 @@ async def test_keys(pool: LedgerPool, conn: Conn) -> None:
         assert doc_keys.has(conn, at)
         packed = b"".join(part for _, part in doc_keys.chunks(conn))
     assert {packed[i : i + 16] for i in range(0, len(packed), 16)} == {A, B, *CANARIES}
+
+
+def test_effects_of_entries(conn: Conn) -> None:
+    """Reading the entries again, a thousand in a turn, does not read the whole table for each of them."""
+    conn.execute("SET enable_seqscan = off")  # so few rows are read as fast without an index
+    told = conn.execute(f"EXPLAIN {tree.EFFECTS.sql}", {"after": 1_000, "upto": 2_000}).fetchall()
+    assert any("covers_seq" in line for (line,) in told)
