@@ -29,6 +29,8 @@ _TAG_BYTES: Final = 8
 _WATERMARK_MAX: Final = 0xFFFF
 _FINAL_BIT: Final = 0x80
 _ALSO_SPARED: Final = 5
+_LOW_BITS: Final = 14
+_LOW: Final = (1 << _LOW_BITS) - 1
 _SERIAL_KINDS: Final = (CoverKind.ONLY, CoverKind.ALL_BUT)
 
 _tag_hash = partial(blake2b, digest_size=_TAG_BYTES, person=b"lostid.record.0")
@@ -135,8 +137,20 @@ def _extra(cover: Reach) -> bytes:
     return packed + b"".join(bytes([final | _ALSO_SPARED]) + tag for tag in sorted(cover.also_spared))
 
 
-@lru_cache(1 << 16)
 def _varint(number: int) -> bytes:
+    """By two bytes at a time, which come again and again where the number itself does not."""
+    high = number >> _LOW_BITS
+    return _low(number & _LOW) + (_varint(high) if high >> _LOW_BITS else _whole(high)) if high else _whole(number)
+
+
+@lru_cache(1 << 14)
+def _low(number: int) -> bytes:
+    """Two bytes that are not the last."""
+    return bytes([0x80 | number & 0x7F, 0x80 | number >> 7])
+
+
+@lru_cache(1 << 14)
+def _whole(number: int) -> bytes:
     out = bytearray()
     while number > 0x7F:
         out.append(0x80 | number & 0x7F)

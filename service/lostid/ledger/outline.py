@@ -12,7 +12,7 @@ table: reading all and sorting took a fifth of the time with 10 million effects.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from struct import Struct
 from typing import Final
 
@@ -26,6 +26,7 @@ WHAT: Final = slice(32, None)
 WHAT_BYTES: Final = 9
 """Without a serial tag."""
 _AT_ONCE: Final = 20_000
+_PLAIN: Final = Struct(">16sQ8x9s")
 _WHAT: Final = Struct(">hh?i")
 
 # Outside the subquery's fence the planner would take the order from the index. Sorting is what takes the time here.
@@ -53,6 +54,13 @@ def batches(conn: Conn, at_once: int = _AT_ONCE) -> Iterator[list[bytes]]:
     _ROOM.run(conn)
     _LINES.run(conn)
     return _whole_keys(conn, _fetch(conn, at_once), at_once)
+
+
+def told(lines: Sequence[bytes]) -> Iterator[tuple[bytes, int, bytes]]:
+    """Key, seq and what each line says."""
+    if {len(line) for line in lines} == {_PLAIN.size}:
+        return _PLAIN.iter_unpack(b"".join(lines))
+    return ((line[KEY], int.from_bytes(line[SEQ]), line[WHAT]) for line in lines)
 
 
 def cover_of(what: bytes) -> Cover | None:

@@ -26,7 +26,12 @@ class Layout:
         return BUCKET + (int.from_bytes(key[:3]) >> (24 - self.bits)).to_bytes(3)
 
     def field(self, key: bytes) -> bytes:
-        return key[self.bits // 8 : FIELD_END]
+        return key[slice(*self.field_bounds)]
+
+    @property
+    def field_bounds(self) -> tuple[int, int]:
+        """From where to where in a document key the field is."""
+        return self.bits // 8, FIELD_END
 
     @property
     def buckets(self) -> int:

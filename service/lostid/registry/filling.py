@@ -71,9 +71,9 @@ def steps(records: Records, layout: Layout) -> Iterator[tuple[list[bytes], list[
     args: list[bytes] = []
     pairs: list[bytes] = []
     bucket, held = b"", 0
+    field, last = slice(*layout.field_bounds), b""
     for key, value in records:
-        own = layout.bucket(key)
-        if own != bucket or len(pairs) >= 2 * BUCKET_AT_ONCE:
+        if key > last or len(pairs) >= 2 * BUCKET_AT_ONCE:
             if pairs:
                 keys.append(bucket)
                 args += (b"%d" % (len(pairs) // 2), *pairs)
@@ -81,8 +81,8 @@ def steps(records: Records, layout: Layout) -> Iterator[tuple[list[bytes], list[
             if held >= FILL_AT_ONCE:
                 yield keys, args
                 keys, args, held = [], [], 0
-            bucket = own
-        pairs += (layout.field(key), value)
+            bucket, last = layout.bucket(key), layout.bounds(layout.index(key))[1]
+        pairs += (key[field], value)
     if pairs:
         keys.append(bucket)
         args += (b"%d" % (len(pairs) // 2), *pairs)

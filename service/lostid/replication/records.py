@@ -62,24 +62,24 @@ def batches(
     A key with one effect, which adds a cover without a serial, is packed from its line. All others go the general way,
     by `effects_of`; the bytes are the same.
     """
-    sealer, seen = Sealer(tag_key), 0
+    seal, seen = Sealer(tag_key).seal, 0
     packed: dict[bytes, bytes] = {}  # what a line says: the first half of its record
     for lines in outlines:
         keys = [line[outline.KEY] for line in lines]
-        general = {key for key, following in pairwise(keys) if key == following}
+        different = len(set(keys))
+        general = set() if different == len(keys) else {key for key, following in pairwise(keys) if key == following}
         records = []
-        for key, line in zip(keys, lines, strict=True):
-            what = line[outline.WHAT]
+        for key, seq, what in outline.told(lines):
             covers = packed.get(what) or _simple(what, packed)
             if covers is None:
                 general.add(key)
             elif key not in general:
-                records.append((key, sealer.seal(covers, int.from_bytes(line[outline.SEQ]), key)))
+                records.append((key, seal(covers, seq, key)))
         if general:
             effects = effects_of(sorted(general))
             values = ((key, value_after(key, effects[key], tag_key)) for key in general)
             records = sorted([*records, *((key, value) for key, value in values if value is not None)])
-        seen += len(set(keys))
+        seen += different
         yield seen, records
 
 
