@@ -4,7 +4,9 @@ import json
 import os
 import resource
 import sys
+import threading
 from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -146,10 +148,31 @@ def test_no_such_key(run: Run, key: str) -> None:
     assert "lid_live_" not in done.out + done.err
 
 
-def test_no_such_url(run: Run) -> None:
+@pytest.mark.parametrize("url", ["http://[::1", "ftp://127.0.0.1", "127.0.0.1:8080", "http://"])
+def test_no_such_url(run: Run, url: str) -> None:
     """Neither is an address that is none asked."""
-    done = run("check", "cn.passport", "E12345678", "--json", key="lid_live_x", url="http://[::1")
+    done = run("check", "cn.passport", "E12345678", "--json", key="lid_live_x", url=url)
     assert (done.code, done.told["error"]["code"]) == (2, "usage")
+
+
+def test_somebody_else_answers(run: Run) -> None:
+    """A page that comes with 200 is no answer."""
+
+    class Portal(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b"<html>Welcome to our hotel")
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Portal) as portal:
+        threading.Thread(target=portal.handle_request).start()
+        url = f"http://127.0.0.1:{portal.server_port}"
+        done = run("check", "cn.passport", "E12345678", "--json", key="lid_live_x", url=url)
+    assert (done.code, done.told["error"]["code"]) == (3, "http_200")
 
 
 def test_no_text(run: Run) -> None:

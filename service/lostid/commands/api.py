@@ -136,9 +136,12 @@ def client(more: Mapping[str, str] | None = None, timeout: float = TIMEOUT_S) ->
     language = os.environ.get("LANG", "en")[:2]
     headers = {"Authorization": f"Bearer {key}", "Accept-Language": language, **(more or {})}
     try:
-        return httpx.Client(base_url=_variable("LOSTID_URL") or DEFAULT_URL, headers=headers, timeout=timeout)
+        url = httpx.URL(_variable("LOSTID_URL") or DEFAULT_URL)
     except httpx.InvalidURL as e:
         raise Failed("usage", f"LOSTID_URL: {e}", Exit.USAGE) from None
+    if url.scheme not in ("http", "https") or not url.host:
+        raise Failed("usage", "LOSTID_URL: not an http:// or https:// address", Exit.USAGE)
+    return httpx.Client(base_url=url, headers=headers, timeout=timeout)
 
 
 def get(path: str) -> dict[str, Any]:
@@ -150,9 +153,9 @@ def get(path: str) -> dict[str, Any]:
             response = api.get(path)
         except httpx.HTTPError as e:
             raise Failed("unreachable", f"no answer from {api.base_url}: {e}", Exit.NO_ANSWER) from None
-    if not response.is_success:
+    answer = _answer(response)
+    if answer is None:
         raise refused(response)
-    answer: dict[str, Any] = response.json()
     return answer
 
 
@@ -170,8 +173,8 @@ def post(path: str, body: dict[str, Any], idempotency_key: str | None = None) ->
             except httpx.HTTPError as e:
                 failed = Failed("unreachable", f"no answer from {api.base_url}: {e}", Exit.NO_ANSWER)
             else:
-                if response.is_success:
-                    answer: dict[str, Any] = response.json()
+                answer = _answer(response)
+                if answer is not None:
                     return answer
                 failed = refused(response)
             # A write that was perhaps done is asked again as itself; anything else is the caller's to repeat.
@@ -186,6 +189,15 @@ def post(path: str, body: dict[str, Any], idempotency_key: str | None = None) ->
             time.sleep(0.3)
 
 
+def _answer(response: "httpx.Response") -> dict[str, Any] | None:
+    """None also where a page that is no answer came with 200: a proxy's, or the hotel's own portal."""
+    try:
+        answer = response.json() if response.is_success else None
+    except ValueError:
+        return None
+    return answer if isinstance(answer, dict) else None
+
+
 def refused(response: "httpx.Response") -> Failed:
     """A problem document in words (RFC 9457)."""
     try:
@@ -196,7 +208,7 @@ def refused(response: "httpx.Response") -> Failed:
     for fault in problem.get("errors", ()):
         expected = f" (expected {fault['expected']})" if fault.get("expected") else ""
         sentence += f"\n  {fault.get('pointer') or '/'}: {fault.get('code')}{expected}"
-    if response.status_code == 429 or response.status_code >= 500:
+    if response.is_success or response.status_code == 429 or response.status_code >= 500:
         exit_code = Exit.NO_ANSWER
     elif response.status_code in (400, 413, 415, 422):
         exit_code = Exit.USAGE
