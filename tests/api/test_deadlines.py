@@ -54,10 +54,9 @@ def test_however_many_are_overdue() -> None:
     for _ in range(2_500):
         Silent(loop, connections)
     Sweeper().watch(next(iter(connections)), connections)
-    for _ in range(10):
+    while connections:
         before = len(connections)
         loop.step()
-        assert before - len(connections) == 250
-    assert not connections
-    assert loop.now < 0.51
+        assert 10 <= before - len(connections) <= 20
+    assert loop.now < 0.56
     assert not loop.next
