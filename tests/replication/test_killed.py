@@ -40,6 +40,7 @@ STEPS = [
 ]
 
 
+@pytest.mark.timeout(300)  # eighteen replicas in a row, on a machine that may be busy
 async def test_every_step(host: Host, conn: Conn, pool: LedgerPool) -> None:
     """Whatever step it died at: what was reported before is not clear, and the next replica goes on from there.
 
@@ -60,7 +61,9 @@ async def test_every_step(host: Host, conn: Conn, pool: LedgerPool) -> None:
     writer = asyncio.create_task(write())
     for step, times in STEPS:
         replica = host.start("tests.replication.doomed", step, str(times))
-        while replica.poll() is None and not writer.done():
+        while replica.poll() is None:
+            if writer.done():
+                await writer  # raises what it has met
             assert host.answers(*reported[-50:]) is not False, step
             await asyncio.sleep(0.01)
         assert replica.wait() == -signal.SIGKILL, step
