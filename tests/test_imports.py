@@ -171,6 +171,20 @@ def test_withdrawal(importer: Importer) -> None:
     assert importer.shown(id_)["counts"]["in_force"] == 0
 
 
+def test_deaths(server: Server) -> None:
+    """A death that one person put in force alone takes two to be undone, in an import as in a report."""
+    people = people_at(server, "deaths")
+    importer, approver = people["importer"], people["approver"]
+    (dead,) = numbers(1, seed=29)
+    id_ = importer.open()
+    importer.send(id_, f"{HEADER},effective_at\ncn.resident-id,{dead},,deceased,A-1,2026-01-01\n")
+    assert importer.act(id_, "release") == (202, "released")
+    assert importer.act(id_, "withdrawal") == (202, "withdrawal_awaiting_approval")
+    assert (importer.act(id_, "withdrawal"), importer.status(dead)) == ((403, "cap_reached"), "void")
+    assert approver.act(id_, "withdrawal") == (202, "withdrawn")
+    assert importer.status(dead) == "clear"
+
+
 def test_others(server: Server, importer: Importer) -> None:
     """Another organisation finds nothing."""
     id_ = importer.open()

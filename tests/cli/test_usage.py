@@ -169,7 +169,7 @@ def test_somebody_else_answers(run: Run) -> None:
             pass
 
     with HTTPServer(("127.0.0.1", 0), Portal) as portal:
-        threading.Thread(target=portal.handle_request).start()
+        threading.Thread(target=portal.handle_request, daemon=True).start()
         url = f"http://127.0.0.1:{portal.server_port}"
         done = run("check", "cn.passport", "E12345678", "--json", key="lid_live_x", url=url)
     assert (done.code, done.told["error"]["code"]) == (3, "http_200")

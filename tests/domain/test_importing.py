@@ -13,9 +13,14 @@ APPROVER = Actor("key_5", "live", "police", "s-5", "op-5", frozenset(("approver"
 
 
 def imported(
-    rows: int, state: str = RECEIVED, today: int = 0, alone: bool = False, by: Actor | None = None
+    rows: int,
+    state: str = RECEIVED,
+    today: int = 0,
+    alone: bool = False,
+    by: Actor | None = None,
+    deaths: bool = False,
 ) -> Imported:
-    return Imported(IMPORTER, state, rows, alone, today, by)
+    return Imported(IMPORTER, state, rows, alone, today, by, deaths)
 
 
 def code(work: object, *args: object) -> str:
@@ -53,3 +58,12 @@ def test_withdrawal() -> None:
     assert code(may_withdraw, imported(1, RELEASED, by=APPROVER), IMPORTER) == "cap_reached"
     assert may_withdraw(imported(1, RELEASED, by=IMPORTER), APPROVER)
     assert code(may_withdraw, imported(1, WITHDRAWN), IMPORTER) == "import_not_ready"
+
+
+def test_deaths() -> None:
+    """Who reported them alone does not take them back alone, nor does an approver; what is in force for nobody goes."""
+    for one in (IMPORTER, APPROVER):
+        assert not may_withdraw(imported(1, RELEASED, alone=True, deaths=True), one)
+    assert code(may_withdraw, imported(1, RELEASED, alone=True, by=IMPORTER, deaths=True), IMPORTER) == "cap_reached"
+    assert may_withdraw(imported(1, RELEASED, alone=True, by=IMPORTER, deaths=True), APPROVER)
+    assert may_withdraw(imported(1, RECEIVED, deaths=True), IMPORTER)

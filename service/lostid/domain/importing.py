@@ -36,6 +36,8 @@ class Imported:
     """Rows that its importer released alone in the last 24 hours, in all imports together."""
     asked_by: Actor | None
     """Who asked that it be withdrawn."""
+    deaths: bool = False
+    """Rows of it say that somebody died."""
     everywhere: bool = True
     """Every host has its rows, so that the release holds nobody up."""
 
@@ -56,13 +58,14 @@ def may_release(imported: Imported, actor: Actor) -> bool:
 def may_withdraw(imported: Imported, actor: Actor) -> bool:
     """False: this asks for it, and another person has to agree. Raises Denied.
 
-    One person may take back what is in force for nobody, and what one person put in force alone. The rest takes two.
+    One person may take back what is in force for nobody, and what one person put in force alone. The rest takes two;
+    so do deaths: nobody brings the dead back to life alone, not even who reported them.
     """
     if imported.state == WITHDRAWN:
         raise Denied("import_not_ready")
     if imported.state != RELEASED:
         return True
-    if imported.alone and (imported.by.same_person(actor) or _another(imported.by, actor)):
+    if imported.alone and not imported.deaths and (imported.by.same_person(actor) or _another(imported.by, actor)):
         return True
     if imported.asked_by is None:
         return False

@@ -32,7 +32,13 @@ _FINAL, _OPEN_ENDED, _WATERMARK, _TAG = 1, 2, 4, 8
 _NO_TAG: Final = bytes(8)
 _ROW: Final = Struct(">16sQBBBi8sBq")
 _PLACE: Final = Struct(">II32s")
+_REASON_AT: Final = 39
 _REASON_OF: Final = {name: place for place, name in enumerate(REASON_CODES)}
+
+
+def reasons_in(rows: bytes) -> frozenset[str]:
+    """What the rows of a part were reported for."""
+    return frozenset(REASON_CODES[code] for code in set(rows[_REASON_AT::ROW_BYTES]))
 
 
 @dataclass(frozen=True, slots=True)

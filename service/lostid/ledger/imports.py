@@ -4,12 +4,13 @@ transaction, and with the row's state all that was staged (`import_staging`) is 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from psycopg.types.json import Jsonb
 
 from lostid.domain import importing as rules
+from lostid.domain import staged
 from lostid.domain.importing import Imported
 from lostid.domain.withdrawal import Actor, Denied
 from lostid.ledger import entries, writes
@@ -67,7 +68,7 @@ class Import:
         """The facts for the domain's rules."""
         asked = None if self.asked_by is None else Actor(**self.asked_by)
         everywhere = self.confirmed >= self.hosts
-        return Imported(self.by, self.state, self.accepted, self.alone, self.alone_today, asked, everywhere)
+        return Imported(self.by, self.state, self.accepted, self.alone, self.alone_today, asked, everywhere=everywhere)
 
     def flip(self) -> dict[str, Any]:
         """What an entry says of its rows, so that the chain's hash covers them."""
@@ -148,6 +149,12 @@ _WITHDRAW = Statement(
     nothing,
     writes=True,
 )
+# Only of what one person put in force alone: that is not much.
+_DEATHS = Statement(
+    "SELECT rows FROM import_parts WHERE import = %(number)s",
+    lambda rows: any("deceased" in staged.reasons_in(part) for (part,) in rows),
+    writes=True,
+)
 _ASKED = Statement(
     """
     UPDATE imports SET asked_by = %(by)s || jsonb_build_object(
@@ -210,8 +217,9 @@ async def withdraw(
         held = await _held(conn, write, id_, actor)
         if not isinstance(held, Import):
             return held
+        deaths = held.alone and await _DEATHS.arun(conn, {"number": held.number})
         try:
-            at_once = rules.may_withdraw(held.imported, actor)
+            at_once = rules.may_withdraw(replace(held.imported, deaths=deaths), actor)
         except Denied as denied:
             return denied
         facts, by = {**(why or {}), **who(actor), "rows": held.accepted}, Jsonb(who(actor))
