@@ -42,7 +42,8 @@ class Desks:
         return told(done)  # type: ignore[no-any-return]
 
 
-@pytest.fixture(scope="module")
+# Of the session, as the server is: made a second time it would begin with numbers that were reported before.
+@pytest.fixture(scope="session")
 def desks(server: Server) -> Desks:
     police = server.key("reporter", org="city-police", station="station-12", operator=OFFICER)
     return Desks(server, police, server.key("checker", org="grand-hotel"), people(seed=2))
