@@ -3,7 +3,7 @@
 A fresh data directory, one worker, the rows as a CSV file, sent by `lostid import`. With ``--kill`` the client is
 killed (SIGKILL) at a tenth of the way and the whole server at two tenths; then the file is sent to its end. Afterwards
 somebody else releases the import, and as many records as there are rows have to be in Redis. Exit code 1: they
-are not.
+are not. With ``--ndjson`` the same rows are then imported as NDJSON, by a server of its own.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ from nation import plots
 from nation.host import Host
 from peers.measure import Usage
 
-_HEADER: Final = "type,number,reason,case_number,valid_from,effective_at\n"
+_COLUMNS: Final = ("type", "number", "reason", "case_number", "valid_from")
+_HEADER: Final = ",".join((*_COLUMNS, "effective_at")) + "\n"
 _REASONS: Final = ("lost", "stolen", "found", "seized")
 _LOOK_S: Final = 0.5
 _PATIENCE_S: Final = 900.0
@@ -54,37 +55,48 @@ def main() -> int:
     parser.add_argument("rows", type=int)
     parser.add_argument("directory", type=Path)
     parser.add_argument("--kill", action="store_true")
+    parser.add_argument("--ndjson", action="store_true", help="the same again as NDJSON")
     parser.add_argument("--out", type=Path, default=Path("loadtest-results"), help="for import.json and import.svg")
     options = parser.parse_args()
     options.directory.mkdir(mode=0o700, parents=True)
-    rows = options.directory / "rows.csv"
-    write(rows, options.rows)
-    told = Told(options.rows)
-    in_force, records = _import(options.directory / "data", rows, options.kill, told)
-    told.figures |= {"in_force": in_force, "records": records}
+    runs: dict[str, Told] = {}
+    right = True
+    for form in ("csv", "ndjson") if options.ndjson else ("csv",):
+        file, told = options.directory / f"rows.{form}", Told(options.rows)
+        write(file, options.rows)
+        in_force, records = _import(options.directory / f"data-{form}", file, options.kill, told)
+        told.figures |= {"in_force": in_force, "records": records}
+        Console().print({"form": form, "killed": told.killed, **told.figures})
+        right = right and in_force == records == options.rows
+        runs[form] = told
     options.out.mkdir(parents=True, exist_ok=True)
-    (options.out / "import.json").write_text(json.dumps({name: getattr(told, name) for name in Told.__slots__}) + "\n")
-    (options.out / "import.svg").write_text(_plot(told), encoding="utf-8")
-    Console().print({"killed": told.killed, **told.figures})
-    return 0 if in_force == records == options.rows else 1
+    said = {form: {name: getattr(told, name) for name in Told.__slots__} for form, told in runs.items()}
+    (options.out / "import.json").write_text(json.dumps(said) + "\n")
+    series = {form: _way(told) for form, told in runs.items()}
+    svg = plots.svg("Import: seconds until so many rows are staged", series)
+    (options.out / "import.svg").write_text(svg, encoding="utf-8")
+    return 0 if right else 1
 
 
-def _plot(told: Told) -> str:
-    """The last sending: seconds until so many rows were staged."""
+def _way(told: Told) -> list[tuple[float, float]]:
+    """The last sending: rows that were staged, and after how many seconds."""
     seen = told.sendings[-1]
     begun = max((place for place, (_, lines) in enumerate(seen) if not lines), default=0)  # what an earlier one left
     last = [(float(lines), seconds) for seconds, lines in seen[begun:] if lines and seconds]
     last.append((float(told.rows), told.figures["sent_s"]))
-    return plots.svg("Import: seconds until so many rows are staged", {"sent": last})
+    return last
 
 
 def write(file: Path, rows: int) -> None:
     """Reports as an old register might hold them: one for each number, of any day of ten years."""
+    csv = file.suffix == ".csv"
     with file.open("w", encoding="ascii") as out:
-        out.write(_HEADER)
+        if csv:
+            out.write(_HEADER)
         for serial in range(rows):
             day = f"20{14 + serial % 10}-{1 + serial % 12:02d}-{1 + serial % 28:02d}"
-            out.write(f"cn.resident-id,{number_of(serial)},{_REASONS[serial % 4]},A-{serial:09d},{day},\n")
+            values = ("cn.resident-id", number_of(serial), _REASONS[serial % 4], f"A-{serial:09d}", day)
+            out.write(",".join(values) + ",\n" if csv else json.dumps(dict(zip(_COLUMNS, values, strict=True))) + "\n")
 
 
 def _import(data: Path, rows: Path, kill: bool, told: Told) -> tuple[int, int]:
