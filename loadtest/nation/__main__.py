@@ -3,7 +3,7 @@
     PYTHONPATH=loadtest .venv/bin/python -m nation --sizes 1000 100000 1000000 10000000
 
 Each size needs its ledger's room on disk (about 300 bytes for each document, and as much again while it is made) and in
-memory (about 60, filter and Redis together). 100 million take a quarter of an hour to make and 24 GB: ask for them alone.
+memory (about 60, filter and Redis together). 100 million take a quarter of an hour and 24 GB: ask for them alone.
 """
 
 from __future__ import annotations

@@ -15,7 +15,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from lostid.engines import valkey
+import psycopg
+
+from lostid.engines import postgres, valkey
 from lostid.filter.generation import generations, path_of
 from lostid.filter.rebuild import capacity_for
 from lostid.registry.client import open_client
@@ -25,6 +27,10 @@ from nation import generate
 from peers.contenders import free_port
 from peers.measure import Usage, family
 
+_SETTLED = """
+    SELECT (SELECT count(*) FROM log_leaves) >= (SELECT seq FROM head)
+           AND EXISTS (SELECT FROM registry_sweep WHERE swept_at > %s)
+"""
 _PATIENCE_S = 3_600.0
 _LOOK_S = 0.02
 
@@ -114,6 +120,13 @@ class Host:
                 time.sleep(2.0)
             if usage.seconds < 2.0 * share:
                 return
+
+    def until_settled(self) -> None:
+        """The log has signed every entry, and the sweeper has seen all of Redis once: what follows goes on for ever."""
+        with psycopg.connect(postgres.embedded_dsn(self.settings.place), autocommit=True) as conn:
+            (now,) = conn.execute("SELECT clock_timestamp()").fetchone() or (None,)
+            while conn.execute(_SETTLED, [now]).fetchone() != (True,):
+                time.sleep(1.0)
 
     def weight(self) -> dict[str, float]:
         """Bytes that Redis and the filter take, and how many records there are."""

@@ -32,7 +32,7 @@ def compared(small: Path, large: Path, rounds: int, seconds: float) -> dict[str,
         os.sched_setaffinity(0, {DRIVER_CORE})
         for host in hosts:
             host.until_filled()
-            host.until_idle()
+            host.until_settled()
             set_apart(host.pids)
         keys = [host.key("--role", "checker") for host in hosts]
         asks: dict[str, Ask] = {
