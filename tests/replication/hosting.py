@@ -105,6 +105,11 @@ class Host:
         except Unproven:
             return None
 
+    def has(self, seq: int) -> bool:
+        """Whether its page says that this entry is applied."""
+        position = self.at()
+        return position is not None and position.seq >= seq
+
     def answers(self, *keys: bytes) -> bool | None:
         """As a worker does: True: each may be reported, False: one is clear, None: nothing is proved."""
         try:

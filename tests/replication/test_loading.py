@@ -162,7 +162,7 @@ def test_grows(host: Host, conn: Conn) -> None:
         assert time.monotonic() < give_up
         reported += keys(1)
         at = report(conn, reported[-1]).seq
-        until(lambda at=at: host.page().position().seq >= at)  # type: ignore[misc]  # bound at once
+        until(lambda at=at: host.has(at))  # type: ignore[misc]  # bound at once
         assert all(map(view.current(), reported))
     host.ready(at)
     assert all(map(view.current(), reported))
