@@ -112,11 +112,25 @@ def test_search(new_ledger: Callable[[], str]) -> None:
              WHERE inhparent = 'journal'::regclass
             """
         )
-        conn.execute("SET enable_seqscan = off")  # so few lines are read as fast without an index
+        conn.execute("SET enable_seqscan = off")  # keys in no order make the planner read all
         for asked, found in ((key, 1), (nobody, 0)):
             lines_found, in_vain = plan(conn, asked)
             assert lines_found == found
             assert in_vain < lines / 2
+
+
+def test_days_are_not_sampled(new_ledger: Callable[[], str]) -> None:
+    """Neither those that were there nor those that come: a worker on the same core would stand still meanwhile."""
+    with connect(new_ledger(), name="test") as conn:
+        conn.execute("SELECT journal_ahead(30)")
+        settings = conn.execute(
+            """
+            SELECT DISTINCT reloptions FROM pg_class JOIN pg_inherits ON oid = inhrelid
+             WHERE inhparent = 'journal'::regclass
+            """
+        ).fetchall()
+    (options,) = (set(options) for (options,) in settings)
+    assert options == {"autovacuum_vacuum_insert_threshold=-1", "autovacuum_analyze_threshold=2147483647"}
 
 
 async def test_full(ledger_dsn: str, conn: Conn) -> None:
