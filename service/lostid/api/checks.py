@@ -51,7 +51,7 @@ class Checks(Steps):
                 raise numbered()
             as_of = time.time_ns() // 1_000_000
             try:
-                document, instance = self._read(asked.document, as_of)
+                document, instance = self._read(asked.document, self._clock.today(as_of))
                 scenario = sandbox.scenario_of(document) if key.env == _TEST else None
             except Refusal as refusal:
                 id_ = self._ids.check()
@@ -163,18 +163,18 @@ class Checks(Steps):
     async def _items(self, ask: Ask, asked: wire.Batch, view: FilterView, head: Head, staged: bool = False) -> Answer:
         try:
             contains = view.current()  # one generation for all: it holds whatever L vouches for, and loses nothing
-            id_, env, as_of, purpose = self._ids.check(), ask.key.env, ask.as_of_ms, ask.purpose
+            id_, env, purpose, today = self._ids.check(), ask.key.env, ask.purpose, self._clock.today(ask.as_of_ms)
             texts: list[str] = []
             told: list[Item] = []
             open_: list[tuple[int, bytes, Canonical, Instance]] = []
             documents: list[Canonical | None] = []
             played: list[tuple[sandbox.Scenario, bytes]] = []
             for place, item in enumerate(asked.checks):
-                if place % AT_A_TIME == AT_A_TIME - 1:
+                if place and place % AT_A_TIME == 0:
                     await asyncio.sleep(0)
                 reference = given(item.reference)
                 try:
-                    document, instance = self._read(item.document, as_of)
+                    document, instance = self._read(item.document, today)
                     scenario = sandbox.scenario_of(document) if env == _TEST else None
                 except Refusal as refusal:
                     texts.append(refused_item_json(refusal, place, reference))

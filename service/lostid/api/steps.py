@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from datetime import date
 from typing import Any, TypeAlias
 
 from msgspec import UNSET, UnsetType
@@ -133,9 +134,8 @@ class Steps:
             raise Problem("body_too_large")
         return key
 
-    def _read(self, document: wire.Document, now_ms: int) -> tuple[Canonical, Instance]:
+    def _read(self, document: wire.Document, today: date) -> tuple[Canonical, Instance]:
         """What card is meant. Raises Refusal."""
-        today = self._clock.today(now_ms)
         state = document.issuing_state
         canonical = canonicalise(document.type, document.number, None if state is UNSET else state, today)
         fields: dict[str, object] = {}

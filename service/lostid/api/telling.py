@@ -51,6 +51,11 @@ def _middle(status: str, type_: str, purpose: str) -> str:
     return json.dumps(told, separators=(",", ":"))[1:-1]
 
 
+@cache
+def _plain_item(status: str, type_: str, purpose: str) -> str:
+    return f"{{{_middle(status, type_, purpose)}}}"
+
+
 def _extras(document: Canonical, because: tuple[str, str] | None, reference: str | None = None) -> str:
     text = ""
     if because is not None:
@@ -95,6 +100,8 @@ def batch_json(id_: str, ask: Ask, clock: Clock, fresh_ms: int, items: Sequence[
 def item_json(
     status: str, document: Canonical, purpose: str, reference: str | None, because: tuple[str, str] | None
 ) -> str:
+    if because is None and reference is None and not document.notices:
+        return _plain_item(status, document.type, purpose)
     return f"{{{_middle(status, document.type, purpose)}{_extras(document, because, reference)}}}"
 
 
