@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -34,18 +35,20 @@ Ask = Callable[[int, float], Figures]
 
 
 class Usage:
-    """What some processes used while the block ran: user and system time, their threads included."""
+    """What some processes used while the block ran: user and system time, their threads included.
+
+    One that ends meanwhile (PostgreSQL's autovacuum comes and goes) counts for nothing."""
 
     def __init__(self, pids: Sequence[int]) -> None:
         self._pids = pids
         self.seconds = 0.0
 
     def __enter__(self) -> Self:
-        self.seconds = -_cpu_seconds(self._pids)
+        self._before = _cpu_seconds(self._pids)
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.seconds += _cpu_seconds(self._pids)
+        self.seconds = sum(now - self._before[pid] for pid, now in _cpu_seconds(self._before).items())
 
 
 def asking(port: int, requests: Sequence[bytes], documents: int, pids: Sequence[int]) -> Ask:
@@ -111,12 +114,14 @@ def _percentile(ordered: Sequence[int], share: float) -> float:
     return float(ordered[min(len(ordered) - 1, int(len(ordered) * share))]) if ordered else 0.0
 
 
-def _cpu_seconds(pids: Sequence[int]) -> float:
-    total = 0.0
+def _cpu_seconds(pids: Iterable[int]) -> dict[int, float]:
+    """Of those that are still there."""
+    used: dict[int, float] = {}
     for pid in pids:
-        fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
-        total += (int(fields[11]) + int(fields[12])) / _TICKS
-    return total
+        with suppress(FileNotFoundError, ProcessLookupError):
+            fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+            used[pid] = (int(fields[11]) + int(fields[12])) / _TICKS
+    return used
 
 
 def family(pid: int) -> list[int]:
