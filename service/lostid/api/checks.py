@@ -200,7 +200,7 @@ class Checks(Steps):
                 records = await self._records([document_key for _, document_key, _, _ in open_], ask.key)
                 for (place, document_key, document, instance), record in zip(open_, records, strict=True):
                     status, because = self._decide(record, instance, document_key, ask.key)
-                    reference = given(asked.checks[place].reference)
+                    reference = told[place][2]
                     texts[place] = item_json(status, document, purpose, reference, because)
                     told[place] = document_key, status, reference
             if played and not staged:
@@ -210,8 +210,9 @@ class Checks(Steps):
             fresh_ms = self._prove(ask.until_ns)  # the clock, once, after the last item
             self._note_all(ask, id_, told)
             self._count[meters.KIND_BATCH] += 1
-            statuses = [status for _, status, _ in told]
-            proof = None if ask.at is None else self.signer.batch(ask, asked, id_, documents, statuses)
+            proof = None
+            if ask.at is not None:
+                proof = self.signer.batch(ask, asked, id_, documents, [status for _, status, _ in told])
             if played and (aged_ms := max(scenario.aged_ms for scenario, _ in played)):
                 ask, fresh_ms = ask._replace(as_of_ms=ask.as_of_ms - aged_ms), 0
             return self._answer(ask, batch_json(id_, ask, self._clock, fresh_ms, texts, proof))
