@@ -29,6 +29,7 @@ from lostid.guard.auth import KeyCache
 from lostid.guard.rates import Rates
 from lostid.ledger.apikeys import ApiKey, KeyTable
 from lostid.ledger.journal import JournalWriter
+from lostid.ledger.lines import Line, Lines
 from lostid.registry.lookup import Found, Source
 from tests.api.serving import check_of, person
 
@@ -66,6 +67,23 @@ class Exact:
         return [Found(self.record, Source.REGISTRY) for _ in keys]
 
 
+class Journal(JournalWriter):
+    """The worker's own, which remembers what it was given."""
+
+    def __init__(self) -> None:
+        super().__init__("")
+        self.lines: list[Line] = []
+        self.batches: list[Lines] = []
+
+    def put(self, line: Line) -> bool:
+        self.lines.append(line)
+        return super().put(line)
+
+    def put_all(self, lines: Lines) -> bool:
+        self.batches.append(lines)
+        return super().put_all(lines)
+
+
 class Host:
     """One worker's decision and what it reads."""
 
@@ -81,7 +99,7 @@ class Host:
         self.table = KeyTable(True, {sha256(SECRET.encode()).digest(): key_of("checker")})
         self.loads = 0
         self.keys = KeyCache(self._load, self._shown, sandbox=True)
-        self.journal = JournalWriter("")
+        self.journal = Journal()
         self.meters = Meters(run_dir)
         clock = Clock(ZoneInfo("Asia/Shanghai"))
         self.records: Mapping[bytes, Record] | Exception | None = None

@@ -20,7 +20,7 @@ from lostid.domain.record import Record
 from lostid.filter.page import boottime_ns
 from lostid.ledger.apikeys import KeyTable
 from lostid.ledger.errors import LedgerDown
-from lostid.ledger.lines import Line, Lines
+from lostid.ledger.lines import Line
 from lostid.registry.lookup import FreshnessUnproven
 from tests.api.deciding import ALL, BODY, HEADERS, LEASE_NS, NUMBER, SECRET, Host, key_of
 from tests.api.serving import check_of, person
@@ -229,8 +229,8 @@ async def test_journal(host: Host) -> None:
     body = msgspec.json.decode(as_batch(2))
     body["checks"].append({"document": {"type": "cn.x", "number": "1"}, "reference": "r-9"})
     await host.check(msgspec.json.encode(body), batch=True)
-    lines = [line for line in host.journal._queue if isinstance(line, Line)]
-    (batch,) = (line for line in host.journal._queue if isinstance(line, Lines))
+    lines = host.journal.lines
+    (batch,) = host.journal.batches
     assert {len(line) for line in lines} == {len(Line._fields)}
     assert [(line.status, line.item, line.doc_key is None, line.reference) for line in lines] == [
         ("reported", 0, False, None),
@@ -238,7 +238,7 @@ async def test_journal(host: Host) -> None:
     ]
     told = [("reported", False, None), ("reported", False, None), ("type_unknown", True, "r-9")]
     assert [(status, key is None, reference) for key, status, reference in batch.items] == told
-    assert host.journal.waiting == 5
+    assert (host.journal.waiting, host.journal.lost) == (5, 0)
 
 
 def test_serials_are_tagged(tmp_path: Path) -> None:

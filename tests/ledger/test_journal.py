@@ -175,3 +175,27 @@ async def test_impossible_line(ledger_dsn: str, conn: Conn) -> None:
         journal.put(line(2, at_ms=NOW_MS))
         assert await journal.flush(10)
     assert [one.item for one in stored(conn)] == [2]
+
+
+async def test_summaries(new_ledger: Callable[[], str]) -> None:
+    """The index has a summary of each range of pages that is full, and none of those that lines still come to: each of
+    them would rewrite it."""
+    dsn = new_ledger()
+    async with JournalWriter(dsn) as journal:
+        for n in range(32_000):
+            journal.put(line(n, at_ms=NOW_MS, key=doc_key(f"{n}")))
+            if n % 8_000 == 0:
+                assert await journal.flush(10)
+    assert journal.lost == 0
+    with connect(dsn, name="test") as conn:
+        rows = conn.execute(
+            """
+            SELECT brin_summarize_range(indexrelid::regclass, place * 64)
+              FROM pg_index JOIN pg_inherits ON indrelid = inhrelid,
+                   generate_series(0, pg_relation_size(indrelid) / 8192 / 64) place
+             WHERE inhparent = 'journal'::regclass AND pg_relation_size(indrelid) > 0 ORDER BY place
+            """
+        )
+        made_now = [made for (made,) in rows]
+    assert len(made_now) > 5
+    assert made_now == [0] * (len(made_now) - 2) + [1, 1]

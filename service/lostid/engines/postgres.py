@@ -39,8 +39,6 @@ SETTINGS = {
     "max_parallel_workers_per_gather": "0",
     "max_logical_replication_workers": "0",
     "jit": "off",
-    # The journal's index is summarised at each of these: often, and so a little at a time.
-    "autovacuum_naptime": "15s",
     "timezone": "UTC",
     "log_timezone": "UTC",
     "cluster_name": "lostid",

@@ -35,6 +35,21 @@ FORGET = Statement(
     writes=True,
 )
 
+# The Bloom filters over the journal's newest pages, once these are full and another range has been begun behind them:
+# nobody writes there any more. PostgreSQL would do it by itself, for all of a minute at once.
+SUMMARISE = Statement(
+    """
+    SELECT sum(brin_summarize_range(indexrelid::regclass, place * 64))
+      FROM pg_index JOIN pg_class c ON c.oid = indexrelid JOIN pg_am a ON a.oid = relam AND amname = 'brin',
+           LATERAL (SELECT pg_relation_size(indrelid) / current_setting('block_size')::int / 64 AS filled) size,
+           LATERAL generate_series(greatest(filled - 6, 0), filled - 2) place
+     WHERE indrelid = to_regclass('journal_' || to_char(now() AT TIME ZONE 'UTC', 'YYYYMMDD'))
+    """,
+    lambda rows: int(rows[0][0] or 0),
+    writes=True,
+)
+RANGE_LINES: Final = 3_200
+
 
 async def care(conn: AsyncConn, keep_days: int) -> None:
     """Partitions for the coming days come first: without them nothing can be journalled."""

@@ -11,24 +11,26 @@ import asyncio
 import contextlib
 import logging
 import struct
-from collections import deque
-from collections.abc import Iterable, Iterator
-from typing import Final, Protocol, Self
+from collections.abc import Callable
+from typing import Final, Protocol, Self, TypeVar
 
-from lostid.ledger.care import care
+from lostid.ledger.care import RANGE_LINES, SUMMARISE, care
 from lostid.ledger.errors import LedgerError, LedgerFault, translated
-from lostid.ledger.lines import COPY, HEADER, TRAILER, Line, Lines, packed, size
+from lostid.ledger.lines import COPY, HEADER, TRAILER, Line, Lines, packed, packed_batch
 from lostid.ledger.pool import aconnect
 from lostid.ledger.statement import AsyncConn
 
 log = logging.getLogger(__name__)
 
 _BATCH: Final = 8_000  # one transaction, whose cost to the ledger is shared by its lines
-_PACKED_AT_ONCE: Final = 500  # in about half a millisecond: the event loop has other things to do
-_GATHER_S: Final = 0.25  # or until there is a batch
+_OPEN_S: Final = 0.25  # of a transaction, or until there is a batch
+_SPREAD_S: Final = 0.02
 _RETRY_S: Final = 0.5
 _CARE_EVERY_S: Final = 3600.0
 _CLOSE_S: Final = 2.0
+
+
+T = TypeVar("T", Line, Lines)
 
 
 class Tally(Protocol):
@@ -48,10 +50,11 @@ class JournalWriter:
         self._dsn = dsn
         self._keep_days = keep_days
         self._capacity = capacity
-        self._queue: deque[Line | Lines] = deque()
-        self._waiting = 0  # lines in it
+        self._queue: list[bytes] = []
+        self._unsent = 0  # lines in it
+        self._waiting = 0  # these, and those of the transaction that is open
+        self._unsummarised = 0  # written since the index was last brought up to them
         self._some = asyncio.Event()
-        self._many = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
         self._conn: AsyncConn | None = None
@@ -63,29 +66,33 @@ class JournalWriter:
         if self._waiting >= self._capacity:
             self._lose(1)
             return False
-        self._append(line, 1)
-        return True
+        return self._keep(packed, line, 1)
 
     def put_all(self, lines: Lines) -> bool:
         """The lines of a batch, one at least. False: there was room for the first of them only, or for none; the others
         are lost and counted."""
         wanted, room = len(lines.items), max(0, self._capacity - self._waiting)
         if wanted <= room:
-            self._append(lines, wanted)
-            return True
+            return self._keep(packed_batch, lines, wanted)
         self._lose(wanted - room)
         if room:
-            self._append(lines._replace(items=lines.items[:room]), room)
+            self._keep(packed_batch, lines._replace(items=lines.items[:room]), room)
         return False
 
-    def _append(self, lines: Line | Lines, count: int) -> None:
-        self._queue.append(lines)
+    def _keep(self, pack: Callable[[T], bytes], lines: T, count: int) -> bool:
+        try:
+            rows = pack(lines)
+        except (ValueError, struct.error) as fault:
+            log.error("the journal lost %d lines: %s", count, fault)
+            self._lose(count)
+            return False
+        self._queue.append(rows)
         if not self._waiting:
             self._some.set()
             self._idle.clear()
         self._waiting += count
-        if self._waiting >= _BATCH:
-            self._many.set()
+        self._unsent += count
+        return True
 
     @property
     def waiting(self) -> int:
@@ -95,7 +102,7 @@ class JournalWriter:
         """Whether everything put before is committed (or counted as lost) now. For shutdown and tests."""
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._idle.wait(), timeout_s)
-        return not self._queue
+        return not self._waiting
 
     async def __aenter__(self) -> Self:
         self._task = asyncio.create_task(self._run(), name="lostid-journal")
@@ -110,7 +117,7 @@ class JournalWriter:
                 await self._task
         self._lose(self._waiting)
         self._queue.clear()
-        self._waiting = 0
+        self._waiting = self._unsent = 0
         await self._hang_up()
 
     def _lose(self, lines: int) -> None:
@@ -121,7 +128,9 @@ class JournalWriter:
         troubled = False
         while True:
             try:
-                await self._drain()
+                conn = await self._connected()
+                while self._queue:
+                    await self._transact(conn)
                 troubled = False
             except LedgerError as error:
                 if not troubled:
@@ -130,30 +139,53 @@ class JournalWriter:
                 await self._hang_up()
                 await asyncio.sleep(_RETRY_S)
                 continue
+            self._some.clear()
+            self._idle.set()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._some.wait(), _CARE_EVERY_S)
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._many.wait(), _GATHER_S)
 
-    async def _drain(self) -> None:
-        conn = await self._connected()
-        while self._queue:
-            batch = next(_portions(self._queue, _BATCH))
-            lines = sum(map(size, batch))
-            try:
-                await _copy(conn, batch)
-                self.written += lines
-                self._tally[0] += lines
-            except (LedgerFault, ValueError, struct.error) as fault:
-                # Sending it again would not mend it, and would hold up all that follow.
-                log.error("the journal lost %d lines: %s", lines, fault)
-                self._lose(lines)
-            for _ in batch:
-                self._queue.popleft()
-            self._waiting -= lines
-        self._some.clear()
-        self._many.clear()
-        self._idle.set()
+    async def _transact(self, conn: AsyncConn) -> None:
+        """One transaction: all that it takes from the queue, or nothing."""
+        taken: list[bytes] = []
+        try:
+            await self._copy(conn, taken)
+        except LedgerFault as fault:
+            # Sending it again would not mend it, and would hold up all that follow.
+            lines = self._waiting - self._unsent
+            log.error("the journal lost %d lines: %s", lines, fault)
+            self._lose(lines)
+        except LedgerError:
+            self._queue[:0] = taken
+            self._unsent = self._waiting
+            raise
+        else:
+            lines = self._waiting - self._unsent
+            self.written += lines
+            self._tally[0] += lines
+        self._waiting -= lines
+        self._unsummarised += lines
+        if self._unsummarised >= RANGE_LINES:
+            self._unsummarised = 0
+            await SUMMARISE.arun(conn)
+
+    async def _copy(self, conn: AsyncConn, taken: list[bytes]) -> None:
+        """What waits, and what comes as long as the transaction is open: a little at a time, for whoever answers checks
+        on the ledger's core would stand still while it works off a quarter of a second at once."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + _OPEN_S
+        with translated(writing=True):
+            async with conn.cursor() as cursor, cursor.copy(COPY) as copy:
+                await copy.write(HEADER)
+                while True:
+                    rows = b"".join(self._queue)
+                    taken.append(rows)
+                    self._queue.clear()
+                    self._unsent = 0
+                    await copy.write(rows)
+                    if self._waiting - self._unsent >= _BATCH or loop.time() >= until:
+                        break
+                    await asyncio.sleep(_SPREAD_S)
+                await copy.write(TRAILER)
 
     async def _connected(self) -> AsyncConn:
         now = asyncio.get_running_loop().time()
@@ -170,28 +202,3 @@ class JournalWriter:
         if conn is not None:
             with contextlib.suppress(LedgerError), translated(writing=False):
                 await conn.close()
-
-
-def _portions(queue: Iterable[Line | Lines], lines: int) -> Iterator[list[Line | Lines]]:
-    """So many lines at a time, or more by less than a batch."""
-    portion: list[Line | Lines] = []
-    held = 0
-    for each in queue:
-        portion.append(each)
-        held += size(each)
-        if held >= lines:
-            yield portion
-            portion, held = [], 0
-    if portion:
-        yield portion
-
-
-async def _copy(conn: AsyncConn, batch: list[Line | Lines]) -> None:
-    """One transaction: all of the batch or nothing."""
-    with translated(writing=True):
-        async with conn.cursor() as cursor, cursor.copy(COPY) as copy:
-            await copy.write(HEADER)
-            for portion in _portions(batch, _PACKED_AT_ONCE):
-                await copy.write(packed(portion))
-                await asyncio.sleep(0)
-            await copy.write(TRAILER)
