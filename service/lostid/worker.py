@@ -1,5 +1,6 @@
 """A worker: one uvicorn server on the listening socket that all workers of this host share."""
 
+import gc
 import resource
 import socket
 
@@ -19,6 +20,11 @@ much, and whose turns are long, would let nobody new in."""
 MOST_CONNECTIONS = 10_000
 OTHER_FILES = 512
 """Descriptors that are not customers' connections: engines, maps, the surplus that is told why it is turned away."""
+
+GARBAGE = 10_000, 10, 20
+"""After how many more objects the youngest are looked through for garbage, and after how many such looks the older
+ones. Answers leave none; with Python's 700, 10, 10 an asked worker went through all that its connections hold, 15 to
+20 ms at a time, several times a minute, and found nothing."""
 
 
 def connections_allowed() -> int:
@@ -50,6 +56,7 @@ def run(settings: Settings, fd: int | None) -> int:
         timeout_keep_alive=75,
         timeout_graceful_shutdown=DRAIN_S,
     )
+    gc.set_threshold(*GARBAGE)
     listening = socket.socket(fileno=fd)
     listening.setblocking(False)
     server = uvicorn.Server(config)
