@@ -54,3 +54,21 @@ def test_birth_date() -> None:
         "19900431": None,
     }
     assert {day: gb11643.birth_date("110105" + day + "0020", TODAY) for day in born} == born
+
+
+@given(st.one_of(person_numbers(), text_of("0123456789X8", 18), st.text(max_size=20)))
+def test_read(number: str) -> None:
+    """Reading a number at once finds right what asking for each of its parts finds right, and nothing else."""
+    expected = None
+    if gb11643.has_shape(number):
+        type_, birth = gb11643.type_of(number), gb11643.birth_date(number, TODAY)
+        if type_ is not None and birth is not None and gb11643.check_character(number[:17]) == number[17]:
+            expected = type_, birth
+    assert gb11643.read(number, TODAY) == expected
+
+
+@given(person_numbers(), st.integers(0, 17), st.sampled_from("０٣²xX \u200b"))
+def test_read_other_characters(number: str, place: int, other: str) -> None:
+    """A character that is none of the standard's makes a number that is not read."""
+    wrong = number[:place] + other + number[place + 1 :]
+    assert wrong == number or gb11643.read(wrong, TODAY) is None

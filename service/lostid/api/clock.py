@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 import time
 from datetime import UTC, date, datetime, timedelta, tzinfo
+from functools import lru_cache
 
-_REMEMBERED = 16
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECONDS = tuple(f"{ms:03d}Z" for ms in range(1000))
 _INSTANT = re.compile(
@@ -20,26 +20,27 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
+@lru_cache(maxsize=16)
+def _second(second: int) -> str:
+    """Up to the point behind which the milliseconds stand."""
+    return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S.").rjust(20, "0")
+
+
 class Clock:
-    """Formats instants, knows today in the registry's zone. Seconds are formatted once."""
+    """Formats instants, knows today in the registry's zone."""
 
     def __init__(self, zone: tzinfo) -> None:
         self.zone = zone
-        self._seconds: dict[int, str] = {}
         self._today = date.min
         self._until_ms = 0
         self._from_ms = 1
 
-    def text(self, ms: int) -> str:
+    @staticmethod
+    @lru_cache(maxsize=256)  # of a busy millisecond it is asked some thirty times
+    def text(ms: int) -> str:
         """RFC 3339, UTC, milliseconds."""
         second, rest = divmod(ms, 1000)
-        prefix = self._seconds.get(second)
-        if prefix is None:
-            if len(self._seconds) >= _REMEMBERED:
-                self._seconds.clear()
-            moment = datetime.fromtimestamp(second, UTC)
-            prefix = self._seconds[second] = moment.strftime("%Y-%m-%dT%H:%M:%S.").rjust(20, "0")
-        return prefix + _MILLISECONDS[rest]
+        return _second(second) + _MILLISECONDS[rest]
 
     def today(self, ms: int) -> date:
         """The day of an instant in the registry's zone."""

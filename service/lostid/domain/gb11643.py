@@ -6,6 +6,7 @@ number is read, because it decides the type.
 
 import re
 from datetime import date
+from functools import lru_cache
 from typing import Final
 
 from lostid.domain.documents import FOREIGN_PERMANENT_RESIDENT, RESIDENCE_PERMIT, RESIDENT_ID
@@ -46,6 +47,45 @@ def birth_date(number: str, today: date) -> date | None:
     except ValueError:
         return None
     return birth if birth.year >= _OLDEST_YEAR and birth <= today else None
+
+
+def read(number: str, today: date) -> tuple[str, date] | None:
+    """Type and birth date of a number that is right throughout, or None for every other.
+
+    The same as asking each of the functions above, at a third of the cost: areas and days come again and again, and
+    what they add to the weighed sum is remembered. Nothing of a number is remembered as a whole."""
+    area, day, sequence = _area(number[:6]), _day(number[6:14]), _SEQUENCES.get(number[14:17])
+    if area is None or day is None or sequence is None:
+        return None
+    type_, of_area = area
+    birth, of_day = day
+    if birth > today or number[17:] != _CHARACTERS[(of_area + of_day + sequence) % 11]:
+        return None
+    return type_, birth
+
+
+def _weighed(digits: str, first: int) -> int:
+    """What digits add to the sum, the first of them standing at place `first` (from 0) of the number."""
+    return sum(int(digit) * pow(2, 17 - place, 11) for place, digit in enumerate(digits, first))
+
+
+@lru_cache(maxsize=8_192)  # there are some 6,500 areas, abolished ones included
+def _area(area: str) -> tuple[str, int] | None:
+    type_ = type_of(area)
+    return None if type_ is None or not _is_digits(area, 6) else (type_, _weighed(area, 0))
+
+
+@lru_cache(maxsize=65_536)  # the days of 180 years
+def _day(day: str) -> tuple[date, int] | None:
+    birth = birth_date("000000" + day, date.max) if _is_digits(day, 8) else None
+    return None if birth is None else (birth, _weighed(day, 6))
+
+
+def _is_digits(text: str, length: int) -> bool:
+    return len(text) == length and text.isascii() and text.isdigit()
+
+
+_SEQUENCES: Final = {f"{n:03d}": _weighed(f"{n:03d}", 14) for n in range(1000)}
 
 
 def from_first_generation(fifteen: str) -> str | None:

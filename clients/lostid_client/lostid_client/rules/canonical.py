@@ -59,11 +59,11 @@ class Canonical(NamedTuple):
 
 def canonicalise(type: str, number: str, issuing_state: str | None, today: date) -> Canonical:
     """The canonical form of any way to write a number; for any strings at all, nothing but Refusal is raised."""
-    if len(number) == 18 and issuing_state is None and gb11643.type_of(number) == type and gb11643.has_shape(number):
-        # Nearly all of them, as they should be: a third of the calls that any other writing takes to the same end.
-        birth = gb11643.birth_date(number, today)
-        if birth is not None and gb11643.check_character(number[:17]) == number[17]:
-            return _tuple(Canonical, (type, number, "", birth, None, ()))  # a third of what its own constructor costs
+    if len(number) == 18 and issuing_state is None:
+        # Nearly all of them, as they should be: a fraction of what any other writing takes to the same end.
+        told = gb11643.read(number, today)
+        if told is not None and told[0] == type:
+            return _tuple(Canonical, (type, number, "", told[1], None, ()))  # a third of what its own constructor costs
     form = _FORMS.get(type)
     if form is None:
         raise Refusal("type_unknown", "/type")
