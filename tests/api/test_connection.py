@@ -125,7 +125,7 @@ class _Broken(Lane):
 
     def refuse_request(self, code: str, head: Head) -> Answer:
         self.told.append(code)
-        return Answer(503, [(b"content-length", b"0")], b"")
+        return Answer(503, b"content-length: 0\r\n", b"")
 
 
 async def test_our_own_fault(capsys: pytest.CaptureFixture[str]) -> None:

@@ -15,7 +15,7 @@ HEAD = b"POST /v1/checks HTTP/1.1\r\nHost: lostid\r\nContent-Length: 2\r\n\r\n"
 
 
 def decide(_: Head, __: bytes) -> Answer:
-    return Answer(200, [], b"")
+    return Answer(200, b"", b"")
 
 
 RAW = RawCheck(None, None, b"", False, 2)

@@ -7,16 +7,16 @@ connection keeps a place longer than its deadlines without making use of it.
 from __future__ import annotations
 
 import asyncio
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from lostid.api.connection import Deaf, Flow, Starts
 from lostid.api.deadlines import READ_S, Stage, Sweeper, deadlines
 from lostid.api.lane import App, Decide, Lane, Receive, Scope, Send, answer_with
-from lostid.api.problems import Answer, Header
+from lostid.api.problems import Answer
 
-_CLOSE: Header = (b"connection", b"close")
+_CLOSE: Final = b"connection: close\r\n"
 _HEAD, _BODY, _STREAM, _BETWEEN, _END = Stage  # a member read from its class costs more than a dictionary's look-up
 
 
@@ -61,9 +61,8 @@ class BoundedConnection(HttpToolsProtocol):
 
     def _write(self, answer: Answer) -> None:
         """As uvicorn writes it: status line, its own headers (the date), ours; and the body in the same segment."""
-        ours = b"".join([b"%b: %b\r\n" % header for header in answer.headers])
         start = self.starts.of(answer.status, self.server_state.default_headers)
-        self.transport.write(b"%b%b\r\n%b" % (start, ours, answer.body))
+        self.transport.write(b"%b%b\r\n%b" % (start, answer.lines, answer.body))
 
     def _refuse(self, code: str) -> None:
         """What is no request is told so, behind all answers that are still owed; then the connection ends."""
@@ -110,7 +109,7 @@ class BoundedConnection(HttpToolsProtocol):
 
 
 def closing(answer: Answer) -> Answer:
-    return answer._replace(headers=[*answer.headers, _CLOSE])
+    return answer._replace(lines=answer.lines + _CLOSE)
 
 
 def _telling(answer: Answer) -> App:

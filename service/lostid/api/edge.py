@@ -152,5 +152,5 @@ def as_problem(error: Exception) -> Problem:
 def respond(answer: Answer) -> Response:
     """An answer of ours as the framework sends it."""
     response = Response(content=answer.body, status_code=answer.status)
-    response.raw_headers = list(answer.headers)
+    response.raw_headers = answer.headers
     return response

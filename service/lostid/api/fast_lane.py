@@ -217,7 +217,10 @@ class FastLane(BoundedConnection):
 
     def _is_free(self) -> bool:
         """Whether an answer could leave at once."""
-        return not self._answering() and not self.flow.write_paused and self.limit_concurrency is None
+        cycle: Any = self.cycle  # _answering, written out: every check of an asked worker comes by here
+        return (
+            (cycle is None or cycle.response_complete) and not self.flow.write_paused and self.limit_concurrency is None
+        )
 
     def _await(self, outcome: Coroutine[Any, Any, Answer], pending: Pending) -> asyncio.Task[None]:
         task = self.loop.create_task(self._answer_later(outcome, pending))

@@ -37,6 +37,11 @@ class Ids:
         """Of a check: nobody sorts them."""
         return "chk_" + self._chance()
 
+    def requests(self, count: int) -> list[str]:
+        """So many ids for requests that brought none."""
+        chance = os.urandom(10 * count).hex()
+        return ["req_" + chance[at : at + 20] for at in range(0, 20 * count, 20)]
+
     def new(self, prefix: str, now_ms: int) -> str:
         return f"{prefix}{now_ms:012x}{self._chance()}"
 

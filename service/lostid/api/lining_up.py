@@ -16,11 +16,11 @@ from lostid.api.gate import Gate
 from lostid.api.known_heads import KnownHeads
 from lostid.api.lane import Decide, Lane
 from lostid.api.problems import Answer
-from lostid.api.raw_head import RawCheck, whole_check
+from lostid.api.raw_head import whole_check
 from lostid.api.steps import Head
 
 _BEYOND = 256  # connections above the limit that are told why before they are closed
-_AT_ONCE_S = 0.05  # who was refused and asks again so soon has not heard of Retry-After
+_AT_ONCE_S = 0.015  # who was refused and asks again so soon has not heard of Retry-After
 _BETWEEN = Stage.BETWEEN
 
 
@@ -73,22 +73,20 @@ class PatientLane(FastLane):
         raw = whole_check(data) if known is None else known.raw
         if raw is None:
             return False
-        if not self.gate.has_room(raw.authorization, batch=raw.batch):
-            self._refuse_unparsed(raw)
-        elif known is None:
+        has_room = self.gate.has_room(raw.authorization, batch=raw.batch)
+        if has_room and known is None:
             return False
-        else:
+        if self.timeout_keep_alive_task is not None:
             self._unset_keepalive_if_required()
+        if has_room and known is not None:
             self._on_known(known, data)
-        return True
-
-    def _refuse_unparsed(self, raw: RawCheck) -> None:
-        self._unset_keepalive_if_required()
+            return True
         before, now = self._refused_at, self.loop.time()
         self._since = self._refused_at = now
         self._write_overloaded(raw.request_id, raw.accept_language)
         if now - before < _AT_ONCE_S:
             self.gate.rest(self.transport)
+        return True
 
     def on_check(self, decide: Decide, head: Head, body: bytes) -> None:
         gate, is_batch = self.gate, self.url != CHECK_URL
@@ -121,7 +119,6 @@ class PatientLane(FastLane):
     def _write_overloaded(self, request_id: bytes | None, language: bytes) -> None:
         start = self.starts.of(503, self.server_state.default_headers)
         self.transport.write(start + self.lane.checks.overloaded_bytes(request_id, language))
-        self.server_state.total_requests += 1
 
 
 def protocol_for(lane: Lane, limit: int) -> type[FastLane]:

@@ -6,7 +6,7 @@ nothing that the caller sent (except a well-formed Request-Id)."""
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -19,8 +19,19 @@ class Answer(NamedTuple):
     """What is sent: the same three things whichever protocol class carries them."""
 
     status: int
-    headers: list[Header]
+    lines: bytes  # its own headers, as they stand on the wire
     body: bytes
+
+    @property
+    def headers(self) -> list[Header]:
+        """The same as ASGI has them."""
+        parted = (line.partition(b": ") for line in self.lines.split(b"\r\n")[:-1])
+        return [(name, value) for name, _, value in parted]
+
+
+def lines_of(headers: Iterable[Header]) -> bytes:
+    """Headers as they stand on the wire."""
+    return b"".join([b"%b: %b\r\n" % header for header in headers])
 
 
 # Faults of form in errors[]. Refused numbers and instances bring the domain's own codes.
@@ -89,7 +100,7 @@ def render(problem: Problem, request_id: str, *, zh: bool) -> Answer:
         headers.append((b"www-authenticate", b'Bearer realm="lostid"' + error))
     if text.retry_after is not None and all(name != b"retry-after" for name, _ in problem.headers):
         headers.append((b"retry-after", b"%d" % text.retry_after))
-    return Answer(text.status, headers, body)
+    return Answer(text.status, lines_of(headers), body)
 
 
 class Canned:
@@ -113,8 +124,7 @@ def _around(code: str, length: int, *, zh: bool) -> list[bytes]:
     """What stands before, between and after the ids, of this length, in headers and body."""
     stand_in = "~" * length  # stands in no text of ours
     answer = render(Problem(code), stand_in, zh=zh)
-    head = b"".join([b"%b: %b\r\n" % header for header in answer.headers])
-    return (head + b"\r\n" + answer.body).split(stand_in.encode())
+    return (answer.lines + b"\r\n" + answer.body).split(stand_in.encode())
 
 
 def prefers_chinese(accept_language: bytes) -> bool:

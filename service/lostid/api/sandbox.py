@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 
-from lostid.api.problems import Answer, Problem
+from lostid.api.problems import Answer, Problem, lines_of
 from lostid.domain.canonical import Canonical
 from lostid.domain.covers import Cover, CoverKind
 from lostid.domain.documents import RESIDENT_ID
@@ -96,4 +96,4 @@ def broken(request_id: str) -> Answer:
         (b"cache-control", b"no-store"),
         (b"request-id", request_id.encode("ascii")),
     ]
-    return Answer(500, headers, body)
+    return Answer(500, lines_of(headers), body)

@@ -14,7 +14,7 @@ from msgspec import UNSET, UnsetType
 from lostid.api import ids, logs, meters, sandbox, wire
 from lostid.api.body import LIMIT, is_json
 from lostid.api.clock import Clock
-from lostid.api.problems import Answer, Canned, Fault, Header, Problem, prefers_chinese, render
+from lostid.api.problems import Answer, Canned, Fault, Header, Problem, lines_of, prefers_chinese, render
 from lostid.api.signing import Signer
 from lostid.api.telling import Ask
 from lostid.domain import status as rule
@@ -42,12 +42,12 @@ Head: TypeAlias = Mapping[bytes, bytes]
 Outcome: TypeAlias = Answer | Coroutine[Any, Any, Answer]
 Confirm: TypeAlias = Callable[[Sequence[bytes], Position], Awaitable[Mapping[bytes, Record] | None]]
 
-_JSON: Header = (b"content-type", b"application/json")
-_NO_STORE: Header = (b"cache-control", b"no-store")
+_LINES = b"content-type: application/json\r\ncontent-length: %d\r\ncache-control: no-store\r\nrequest-id: %b\r\n"
 _tuple = tuple.__new__
 _WORD = meters.STATUS_WORD
 _OVERLOADED = Canned("overloaded")
 _OVERLOADED_WORD = meters.CODE_WORD[_OVERLOADED.code]
+_MADE_AT_ONCE = 64
 _UNPROVEN = (Unproven, FreshnessUnproven, LedgerError)
 _TIME_START, _TIME_SHIFT, _TIME_MOST, _TIME_SUM = (
     meters.CHECK_TIME.start,
@@ -88,6 +88,7 @@ class Steps:
         self._ids = made
         self._count = meter.slots
         self._waiting = 0
+        self._overloaded: tuple[list[bytes], list[bytes]] = [], []  # made beforehand, in English and in Chinese
 
     async def admit_early(self, head: Head, so_far: int) -> Answer | None:
         """For a body that is still coming: the refusals for which nobody needs to see the rest of it."""
@@ -121,7 +122,13 @@ class Steps:
     def overloaded_bytes(self, request_id: bytes | None, language: bytes) -> bytes:
         """The same at a fraction of the cost: what follows the server's own headers."""
         self._count[_OVERLOADED_WORD] += 1
-        return _OVERLOADED.of(self._ids.of_request(request_id)[0], zh=prefers_chinese(language))
+        zh = language != b"" and prefers_chinese(language)
+        if request_id is not None:
+            return _OVERLOADED.of(self._ids.of_request(request_id)[0], zh=zh)
+        ready = self._overloaded[zh]
+        if not ready:
+            ready += [_OVERLOADED.of(id_, zh=zh) for id_ in self._ids.requests(_MADE_AT_ONCE)]
+        return ready.pop()
 
     def _admit(self, head: Head, size: int) -> ApiKey:
         """401, 403 (role), 415, 413."""
@@ -231,10 +238,10 @@ class Steps:
         count, bucket = self._count, (took >> _TIME_SHIFT).bit_length()
         count[_TIME_START + (bucket if bucket < _TIME_MOST else _TIME_MOST)] += 1
         count[_TIME_SUM] += took
-        headers = [_JSON, (b"content-length", b"%d" % len(body)), _NO_STORE, (b"request-id", ask.request_id.encode())]
+        lines = _LINES % (len(body), ask.request_id.encode())
         if ask.limits:
-            headers += ask.limits
-        return Answer(200, headers, body)
+            lines += lines_of(ask.limits)
+        return _tuple(Answer, (200, lines, body))
 
     async def _after_reload(
         self,

@@ -142,6 +142,6 @@ def next_wakes(wakes: int, elsewhere_ns: int, slice_ns: int) -> int:
     return min(MOST_WAKES, wakes + wakes // 8)
 
 
-TURN_NS = 2_000_000  # as long as it can be kept
+TURN_NS = 1_000_000  # as long as it can be kept
 LONGEST_NS = 8_000_000
 FEWEST_WAKES, MOST_WAKES = 8, 4_096
