@@ -165,6 +165,20 @@ async def test_ledger_away(ledger_dsn: str) -> None:
     assert (journal.written, journal.lost, journal.waiting) == (0, 1, 0)
 
 
+async def test_no_journal(new_ledger: Callable[[], str]) -> None:
+    """What is wrong with the journal itself is no fault of the lines: they wait until it is put right."""
+    dsn = new_ledger()
+    with connect(dsn, name="test") as conn:
+        async with JournalWriter(dsn) as journal:
+            conn.execute("ALTER TABLE journal RENAME TO elsewhere")
+            journal.put(line(0, at_ms=NOW_MS))
+            assert not await journal.flush(0.5)
+            assert (journal.waiting, journal.lost) == (1, 0)
+            conn.execute("ALTER TABLE elsewhere RENAME TO journal")
+            assert await journal.flush(10)
+        assert [one.item for one in stored(conn)] == [0]
+
+
 async def test_impossible_line(ledger_dsn: str, conn: Conn) -> None:
     """A batch that the ledger refuses, or that cannot be written down, is counted and does not hold up the next."""
     async with JournalWriter(ledger_dsn) as journal:

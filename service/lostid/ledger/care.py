@@ -36,7 +36,8 @@ FORGET = Statement(
 )
 
 # The Bloom filters over the journal's newest pages, once these are full and another range has been begun behind them:
-# nobody writes there any more. PostgreSQL would do it by itself, for all of a minute at once.
+# nobody writes there any more. PostgreSQL would do it by itself, for all of a minute at once. Where somebody else is at
+# it, or vacuums, it is left to the next call: the journal's lines would wait for that lock.
 SUMMARISE = Statement(
     """
     SELECT sum(brin_summarize_range(indexrelid::regclass, place * 64))
@@ -44,6 +45,7 @@ SUMMARISE = Statement(
            LATERAL (SELECT pg_relation_size(indrelid) / current_setting('block_size')::int / 64 AS filled) size,
            LATERAL generate_series(greatest(filled - 6, 0), filled - 2) place
      WHERE indrelid = to_regclass('journal_' || to_char(now() AT TIME ZONE 'UTC', 'YYYYMMDD'))
+       AND NOT EXISTS (SELECT FROM pg_locks WHERE relation = indrelid AND mode = 'ShareUpdateExclusiveLock')
     """,
     lambda rows: int(rows[0][0] or 0),
     writes=True,

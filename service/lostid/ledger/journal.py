@@ -131,6 +131,7 @@ class JournalWriter:
                 conn = await self._connected()
                 while self._queue:
                     await self._transact(conn)
+                    conn = await self._connected()
                 troubled = False
             except LedgerError as error:
                 if not troubled:
@@ -150,6 +151,8 @@ class JournalWriter:
         try:
             await self._copy(conn, taken)
         except LedgerFault as fault:
+            if not taken:
+                raise  # it is not for what the lines say
             # Sending it again would not mend it, and would hold up all that follow.
             lines = self._waiting - self._unsent
             log.error("the journal lost %d lines: %s", lines, fault)
