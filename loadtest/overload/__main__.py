@@ -71,7 +71,7 @@ def capacity(town: Town, console: Console) -> float:
     """The most that was asked in a second and answered in time: rates rise until answers come late, and the gap between
     the last two is halved, for every other figure is a multiple of this one."""
     best, kept, rate, failed = 0.0, 0.0, 1_000.0, math.inf
-    while failed > kept * 1.03:
+    while failed > max(kept * 1.03, 100.0):
         seen = town.ask(rate, 4.0)
         answered = len(seen.answered) / 4.0
         console.print(f"asked {rate:8,.0f}/s, answered {answered:8,.0f}/s")
@@ -117,6 +117,9 @@ def main() -> int:
     try:
         town = Town(server)
         most = capacity(town, console)
+        if not most:
+            console.print("nothing was answered in time")
+            return 1
         found = measure(town, most, options.seconds)
     finally:
         started.__exit__(None, None, None)

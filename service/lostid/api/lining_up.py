@@ -20,7 +20,7 @@ from lostid.api.raw_head import whole_check
 from lostid.api.steps import Head
 
 _BEYOND = 256  # connections above the limit that are told why before they are closed
-_AT_ONCE_S = 0.015  # who was refused and asks again so soon has not heard of Retry-After
+_AT_ONCE_S = 0.05  # who was refused and asks again so soon has not heard of Retry-After
 _BETWEEN = Stage.BETWEEN
 
 

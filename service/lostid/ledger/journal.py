@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Final, Protocol, Self, TypeVar
 
 from lostid.ledger.care import RANGE_LINES, SUMMARISE, care
-from lostid.ledger.errors import LedgerError, LedgerFault, translated
+from lostid.ledger.errors import LedgerDown, LedgerError, LedgerFault, translated
 from lostid.ledger.lines import COPY, HEADER, TRAILER, Line, Lines, packed, packed_batch
 from lostid.ledger.pool import aconnect
 from lostid.ledger.statement import AsyncConn
@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 _BATCH: Final = 8_000  # one transaction, whose cost to the ledger is shared by its lines
 _OPEN_S: Final = 0.25  # of a transaction, or until there is a batch
 _SPREAD_S: Final = 0.02
+_AT_ONCE: Final = 500
 _RETRY_S: Final = 0.5
 _CARE_EVERY_S: Final = 3600.0
 _CLOSE_S: Final = 2.0
@@ -51,8 +52,8 @@ class JournalWriter:
         self._keep_days = keep_days
         self._capacity = capacity
         self._queue: list[bytes] = []
-        self._unsent = 0  # lines in it
-        self._waiting = 0  # these, and those of the transaction that is open
+        self._sizes: list[int] = []  # lines in each of them
+        self._waiting = 0  # lines in the queue and in the transaction that is open
         self._unsummarised = 0  # written since the index was last brought up to them
         self._some = asyncio.Event()
         self._idle = asyncio.Event()
@@ -87,11 +88,11 @@ class JournalWriter:
             self._lose(count)
             return False
         self._queue.append(rows)
+        self._sizes.append(count)
         if not self._waiting:
             self._some.set()
             self._idle.clear()
         self._waiting += count
-        self._unsent += count
         return True
 
     @property
@@ -117,7 +118,8 @@ class JournalWriter:
                 await self._task
         self._lose(self._waiting)
         self._queue.clear()
-        self._waiting = self._unsent = 0
+        self._sizes.clear()
+        self._waiting = 0
         await self._hang_up()
 
     def _lose(self, lines: int) -> None:
@@ -147,31 +149,31 @@ class JournalWriter:
 
     async def _transact(self, conn: AsyncConn) -> None:
         """One transaction: all that it takes from the queue, or nothing."""
-        taken: list[bytes] = []
+        taken: list[tuple[bytes, int]] = []
         try:
             await self._copy(conn, taken)
         except LedgerFault as fault:
             if not taken:
                 raise  # it is not for what the lines say
             # Sending it again would not mend it, and would hold up all that follow.
-            lines = self._waiting - self._unsent
+            lines = _lines(taken)
             log.error("the journal lost %d lines: %s", lines, fault)
             self._lose(lines)
         except LedgerError:
-            self._queue[:0] = taken
-            self._unsent = self._waiting
+            self._queue[:0], self._sizes[:0] = zip(*taken, strict=True) if taken else ((), ())
             raise
         else:
-            lines = self._waiting - self._unsent
+            lines = _lines(taken)
             self.written += lines
             self._tally[0] += lines
         self._waiting -= lines
         self._unsummarised += lines
         if self._unsummarised >= RANGE_LINES:
             self._unsummarised = 0
-            await SUMMARISE.arun(conn)
+            with contextlib.suppress(LedgerDown):  # then it is done later
+                await SUMMARISE.arun(conn)
 
-    async def _copy(self, conn: AsyncConn, taken: list[bytes]) -> None:
+    async def _copy(self, conn: AsyncConn, taken: list[tuple[bytes, int]]) -> None:
         """What waits, and what comes as long as the transaction is open: a little at a time, for whoever answers checks
         on the ledger's core would stand still while it works off a quarter of a second at once."""
         loop = asyncio.get_running_loop()
@@ -179,16 +181,29 @@ class JournalWriter:
         with translated(writing=True):
             async with conn.cursor() as cursor, cursor.copy(COPY) as copy:
                 await copy.write(HEADER)
-                while True:
-                    rows = b"".join(self._queue)
-                    taken.append(rows)
-                    self._queue.clear()
-                    self._unsent = 0
-                    await copy.write(rows)
-                    if self._waiting - self._unsent >= _BATCH or loop.time() >= until:
+                while _lines(taken) < _BATCH:
+                    if self._queue:
+                        taken.append(self._take())
+                        await copy.write(taken[-1][0])
+                        await asyncio.sleep(0)
+                    elif loop.time() < until:
+                        await asyncio.sleep(_SPREAD_S)
+                    else:
                         break
-                    await asyncio.sleep(_SPREAD_S)
                 await copy.write(TRAILER)
+
+    def _take(self) -> tuple[bytes, int]:
+        """So many lines from the beginning of the queue, or more by less than a batch. More if more waits."""
+        wanted = max(_AT_ONCE, self._waiting // 8)
+        pieces = lines = 0
+        for size in self._sizes:
+            pieces += 1
+            lines += size
+            if lines >= wanted:
+                break
+        rows = b"".join(self._queue[:pieces])
+        del self._queue[:pieces], self._sizes[:pieces]
+        return rows, lines
 
     async def _connected(self) -> AsyncConn:
         now = asyncio.get_running_loop().time()
@@ -205,3 +220,7 @@ class JournalWriter:
         if conn is not None:
             with contextlib.suppress(LedgerError), translated(writing=False):
                 await conn.close()
+
+
+def _lines(taken: list[tuple[bytes, int]]) -> int:
+    return sum(lines for _, lines in taken)

@@ -33,14 +33,17 @@ _DEFAULTS: Final[dict[str, Any]] = {
     "keepalives_count": 3,
     "tcp_user_timeout": 10_000,
 }
-# A statement timeout strikes before the commit or not at all (PostgreSQL disarms it first), so it leaves no doubt.
+# A statement timeout strikes before the commit or not at all (PostgreSQL disarms it first), so it leaves no doubt. It
+# does not strike while a COPY waits for its client: one that vanished is noticed by the server's own keepalives.
 _SESSION = Statement(
     """
     SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') <> 'remote_apply'
      UNION ALL
     SELECT set_config(name, value, false)
       FROM (VALUES ('lock_timeout', '3s'), ('statement_timeout', %(statement_timeout)s), ('TimeZone', 'UTC'),
-                   ('idle_in_transaction_session_timeout', '30s'), ('client_min_messages', 'warning')) s (name, value)
+                   ('idle_in_transaction_session_timeout', '30s'), ('client_min_messages', 'warning'),
+                   ('tcp_keepalives_idle', '5'), ('tcp_keepalives_interval', '2'), ('tcp_keepalives_count', '3')
+           ) s (name, value)
     """,
     nothing,
 )
