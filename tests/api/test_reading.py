@@ -3,6 +3,7 @@
 import httpx
 import pytest
 
+from lostid.ledger.statement import AsyncConn
 from tests.api.serving import Served, person, report_of, resident
 
 DAY = "2015-03-01"
@@ -56,6 +57,34 @@ def test_search_by_case(counter: httpx.Client) -> None:
     assert pages == 3
     late = {**search, "limit": 50, "recorded_since": "2099-01-01T00:00:00Z"}
     assert counter.post("/v1/reports/search", json=late).json() == {"reports": [], "next_cursor": None}
+
+
+def test_search_by_case_is_journalled(server: Served, counter: httpx.Client) -> None:
+    """Also where no document is named: who pages through an organisation's cases leaves a line for each page."""
+    search = {"operator": "officer-1", "case_number": "C-78"}
+    for _ in range(2):
+        assert counter.post("/v1/reports/search", json=search).status_code == 200
+
+    async def lines(conn: AsyncConn) -> list[tuple[str, bytes | None]]:
+        rows = await conn.execute(
+            "SELECT operator, doc_key FROM journal WHERE purpose = 'search' AND reference = 'C-78'"
+        )
+        return [(operator, key) for operator, key in await rows.fetchall()]
+
+    assert server.in_ledger(lines) == [("officer-1", None)] * 2
+
+
+@pytest.mark.parametrize("path", ["search", "history"])
+def test_refused_instance(counter: httpx.Client, path: str) -> None:
+    """An instance that cannot be is refused, though the answer is about all cards of the number."""
+    for instance, code in (({"valid_from": "bad"}, "instance_invalid"), ({"issue_no": 1}, "instance_not_applicable")):
+        asked = {"operator": "officer-1", "case_number": "C-79", "document": resident(**instance)}
+        response = counter.post(f"/v1/reports/{path}", json=asked)
+        (field,) = instance
+        assert response.status_code == 422
+        assert [(fault["pointer"], fault["code"]) for fault in response.json()["errors"]] == [
+            (f"/document/{field}", code)
+        ]
 
 
 @pytest.mark.parametrize(

@@ -235,6 +235,14 @@ def test_request_id_is_no_place_for_a_number(desk: httpx.Client, counter: httpx.
         assert number[6:] not in other.text + str(other.headers)
 
 
+def test_who_asks_comes_before_what(server: Served, desk: httpx.Client) -> None:
+    """The log tells 401 and 403 before it finds fault with the Request-Id."""
+    headers = {"Request-Id": person()}
+    with server.client() as stranger:
+        assert stranger.get("/v1/log/checkpoint", headers=headers).status_code == 401
+    assert desk.get("/v1/log/checkpoint", headers=headers).status_code == 403
+
+
 @pytest.mark.parametrize(
     ("method", "path", "code", "allow"),
     [

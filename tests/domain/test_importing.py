@@ -57,6 +57,9 @@ def test_withdrawal() -> None:
     assert code(may_withdraw, imported(1, RELEASED, by=APPROVER), APPROVER) == "same_person"
     assert code(may_withdraw, imported(1, RELEASED, by=APPROVER), IMPORTER) == "cap_reached"
     assert may_withdraw(imported(1, RELEASED, by=IMPORTER), APPROVER)
+    assert may_withdraw(imported(1, RELEASED, by=OTHER_IMPORTER), APPROVER)
+    assert code(may_withdraw, imported(1, RELEASED, by=OTHER_IMPORTER), BOTH) == "same_person"  # as the importer
+    assert code(may_withdraw, imported(1, RELEASED, by=OTHER_IMPORTER), NEIGHBOUR) == "same_station"
     assert code(may_withdraw, imported(1, WITHDRAWN), IMPORTER) == "import_not_ready"
 
 

@@ -30,9 +30,9 @@ _BYTES = "application/octet-stream"
 
 async def auditor_or_anybody(request: Request) -> None:
     """Role auditor, unless the log is public (LOSTID_LOG_PUBLIC)."""
-    refuse_numbered(request)
     if not parts_of(request).settings.log_public:
         await _auditor(request)
+    refuse_numbered(request)
 
 
 Reader = Annotated[None, Depends(auditor_or_anybody)]

@@ -9,11 +9,12 @@ from typing import Any
 from pydantic import MISSING
 
 from lostid.api.clock import Clock, ms_of, now_ms, parse_instant
-from lostid.api.models import AsOfRequest, Document, HistoryRequest, SearchRequest
+from lostid.api.models import AsOfRequest, Document, HistoryRequest, SearchRequest, given
 from lostid.api.parts import Parts
 from lostid.api.problems import Fault, Problem
 from lostid.api.reporting import read_number
 from lostid.domain.errors import Refusal
+from lostid.domain.instance import instance_of
 from lostid.ledger import entries, lookups, reports
 from lostid.ledger.apikeys import ApiKey
 from lostid.ledger.entries import Entry
@@ -28,12 +29,12 @@ async def search(parts: Parts, key: ApiKey, asked: SearchRequest) -> dict[str, A
     document_key = None if asked.document is MISSING else _document_key(parts, key, asked.document)
     authorise(key, asked.operator)
     with parts.read_room.place():
+        await ration(parts, key, asked, document_key, "search")
         if document_key is None:
             found = await parts.reads_pool.read(
                 lambda conn: reports.by_case(conn, key.env, key.org, asked.case_number, since_ms, after, limit)
             )
         else:
-            await ration(parts, key, asked, document_key, "search")
             found = await parts.reads_pool.read(
                 lambda conn: reports.by_document(conn, key.env, document_key, after, limit)
             )
@@ -106,14 +107,22 @@ def authorise(key: ApiKey, operator: str) -> None:
 
 
 def _document_key(parts: Parts, key: ApiKey, document: Document) -> bytes:
+    """Of all cards of the number. An instance that cannot be is refused all the same: the caller means something."""
+    at_ms = now_ms()
     try:
-        return parts.keyring.key(key.env, read_number(document, parts.clock, now_ms()))
+        canonical = read_number(document, parts.clock, at_ms)
+        instance_of(given(document), canonical, parts.clock.today(at_ms))
+        return parts.keyring.key(key.env, canonical)
     except Refusal as refusal:
         raise Problem("invalid", [Fault(refusal.within("/document"), refusal.code, refusal.expected)]) from None
 
 
 async def ration(
-    parts: Parts, key: ApiKey, asked: SearchRequest | HistoryRequest | AsOfRequest, document_key: bytes, purpose: str
+    parts: Parts,
+    key: ApiKey,
+    asked: SearchRequest | HistoryRequest | AsOfRequest,
+    document_key: bytes | None,
+    purpose: str,
 ) -> None:
     """Journalled before it is answered. Raises Problem cap_reached."""
     at_ms = now_ms()

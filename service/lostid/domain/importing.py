@@ -69,8 +69,9 @@ def may_withdraw(imported: Imported, actor: Actor) -> bool:
         return True
     if imported.asked_by is None:
         return False
-    if not _another(imported.asked_by, actor):
-        raise Denied(_why_not(imported.asked_by, actor))
+    for first in (imported.asked_by, imported.by):  # as with a single report: neither who asked nor who reported
+        if not _another(first, actor):
+            raise Denied(_why_not(first, actor))
     return True
 
 

@@ -32,9 +32,9 @@ TAKE = Statement(
         INSERT INTO journal (at, item, seq, doc_key, id, key_id, org, operator, purpose, status, reference)
         SELECT to_timestamp(l.at_ms / 1000.0), l.item, l.seq, l.doc_key, l.id, %(key_id)s, %(org)s, %(operator)s,
                l.purpose, l.status, l.reference
-          FROM line l, allowed
+          FROM line l WHERE EXISTS (SELECT FROM allowed) OR NOT EXISTS (SELECT FROM fresh)
     )
-    SELECT 1 FROM allowed
+    SELECT 1 WHERE EXISTS (SELECT FROM allowed) OR NOT EXISTS (SELECT FROM fresh)
     """,
     done,
     writes=True,
@@ -44,7 +44,8 @@ TAKE = Statement(
 async def take(conn: AsyncConn, env: str, day: date, lines: Sequence[Line], limit: int = DAILY_DOCUMENTS) -> bool:
     """Count the documents of these lines against the operator's day and journal them: both, or (False) neither.
 
-    The same document twice on a day counts once. All lines are of one API key and operator, each with a document key.
+    The same document twice on a day counts once, a line without a document key for nothing. All lines are of one API
+    key and operator.
     """
     first = lines[0]
     return await TAKE.arun(
