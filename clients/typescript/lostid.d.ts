@@ -7,7 +7,7 @@ export type Covers = { types: (string)[]; all?: boolean; valid_from_through?: st
 export type Document = { type: string; number: string; issuing_state?: string; valid_from?: string; valid_until?: string; issue_no?: number; card_serial?: string };
 export type KeySet = { keys: ({ kty: string; crv: string; x: string; kid: string; use: string; alg: string; endorsement?: string })[] };
 export type NewCard = { valid_from?: string; issue_no?: number; card_serial?: string };
-export type ReportReceipt = { id: string; seq: number; state: "in_force"; covers: Covers; recorded_at: string; in_force_at: string; visibility: Visibility; receipt?: string };
+export type ReportReceipt = { id: string; seq: number; state: "in_force"; covers: Covers; recorded_at: string; in_force_at: string; visibility: Visibility; notices?: (string)[]; receipt?: string };
 export type ReportRequest = { document: Document; reason: "lost" | "stolen" | "found" | "seized" | "replaced" | "cancelled" | "deceased"; operator: string; case_number: string; effective_at?: string; replaced_by?: NewCard; also_known_as?: (Alias)[] };
 export type Visibility = { hosts: number; confirmed: number; waited_ms: number };
 

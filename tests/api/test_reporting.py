@@ -231,3 +231,15 @@ def test_recorded_and_not_answered(server: Served, counter: httpx.Client, report
     own = {"in_force_at": "", "visibility": {}, "receipt": ""}  # when that was, and what signs it
     assert again.json() | own == first | own
     assert counter.get(f"/v1/reports/{first['id']}").json()["state"] == "in_force"
+
+
+def test_first_generation_number(counter: httpx.Client, reporter: Key) -> None:
+    """Who reports a 15-digit number is told that it was converted; the repeat says the same."""
+    number = person(date(1957, 6, 1))
+    fifteen = number[:6] + number[8:17]
+    body = report_of({"type": "cn.resident-id", "number": fifteen, "valid_from": DAY}, reporter.operator)
+    told = [post(counter, body, number[:17]) for _ in range(2)]
+    assert [answer.json()["notices"] for answer in told] == [["first_generation_number"]] * 2
+    assert told[0].content == told[1].content
+    other = report_of({"type": "cn.resident-id", "number": person(), "valid_from": DAY}, reporter.operator)
+    assert "notices" not in post(counter, other, number[1:17]).json()

@@ -42,9 +42,10 @@ async def report(parts: Parts, key: ApiKey, asked: Sent[ReportRequest], idempote
     id_, at_ms = parts.ids.new("rpt_", now_ms()), now_ms()
     draft = decide(parts.keyring, parts.clock, key, asked.body, id_, at_ms)
     authorise(key, asked.body)  # behind every 422, as the contract orders them
+    notices = read_number(asked.body.document, parts.clock, at_ms).notices
     write = writes.write_key(parts.keyring.fingerprint_key, key.env, key.org, idempotency_key, asked.canonical)
     with parts.report_room.place():
-        receipt = await to_its_end(_record_and_prove(parts, key, write, draft))
+        receipt = await to_its_end(_record_and_prove(parts, key, write, draft, notices))
     if not receipt.replayed:
         parts.meters.add(meters.REASON_WORD[asked.body.reason])
         parts.meters.took(meters.RECEIPT_TIME, boottime_ns() - began)
@@ -128,13 +129,17 @@ def read_number(document: Document, clock: Clock, at_ms: int) -> Canonical:
     return canonicalise(document.type, document.number, state, clock.today(at_ms))
 
 
-async def _record_and_prove(parts: Parts, key: ApiKey, write: WriteKey, draft: Draft) -> Receipt:
+async def _record_and_prove(
+    parts: Parts, key: ApiKey, write: WriteKey, draft: Draft, notices: tuple[str, ...]
+) -> Receipt:
     # REPORT: the write, the entry, its effects and the report, in one transaction; or what became of it before.
     outcome = await parts.reports_pool.write(lambda conn: writes.record(conn, write, draft))
 
     async def answer(proved: Proved) -> tuple[bytes, InForce]:
         covers = draft.facts["covers"] if proved.new else await _covers_of(parts, key, proved.id)
         told, in_force = answer_of(parts.clock, proved.id, proved.appended, covers, proved.visibility, now_ms())
+        if notices:
+            told["notices"] = notices
         facts = draft.facts  # a repeat has the same body, or it would not have come this far
         hash_ = proved.appended.hash
         signed = parts.checks.signer.report(key, told, hash_, facts["case_number"], facts["reason"])

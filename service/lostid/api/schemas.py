@@ -212,7 +212,7 @@ ANSWERS: dict[str, Schema] = {
             "in_force_at": INSTANT,
             "visibility": ref("Visibility"),
         },
-        {"receipt": RECEIPT},
+        {"notices": NOTICES, "receipt": RECEIPT},
     ),
     "InclusionProof": obj(
         {
