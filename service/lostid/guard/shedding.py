@@ -130,10 +130,8 @@ _MEMORY = 64
 def slice_ns(elsewhere_ns: int) -> int:
     """How long to serve those who wait in one turn of the loop: what reading, refusing and answering at once left of a
     short turn, for a report takes some seventy turns, and whoever keeps to its share waits for half a turn. But at
-    least an eighth of what all that took, so that who asks much too much does not end all service. No more: what was
-    asked during a long turn makes the next one as long again where reading, refusing and answering at once take four
-    fifths of the time, and a turn that was long by chance would not become short again."""
-    return min(max(TURN_NS - elsewhere_ns, elsewhere_ns // 8), LONGEST_NS)
+    least a quarter of what all that took, so that who asks much too much does not end all service."""
+    return min(max(TURN_NS - elsewhere_ns, elsewhere_ns // 4), LONGEST_NS)
 
 
 def next_wakes(wakes: int, elsewhere_ns: int, slice_ns: int) -> int:
