@@ -15,6 +15,7 @@ import platform
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -46,10 +47,12 @@ def _measure(options: argparse.Namespace, directory: Path) -> int:
     places = {size: directory / str(size) for size in sorted(options.sizes)}
     for size, place in places.items():
         told["sizes"].append(_Measured(console))
-        _measure_one(told["sizes"][-1], size, place)
+        _measure_one(told["sizes"][-1], size, place, console.print)
     smallest, largest = min(places), max(places)
     if options.rounds and smallest < largest:
-        told["speed"] = speed.compared(places[smallest], places[largest], options.rounds, options.seconds)
+        told["speed"] = speed.compared(
+            places[smallest], places[largest], options.rounds, options.seconds, console.print
+        )
         told["speed"] |= {"small": smallest, "large": largest}
         console.print({name: told["speed"][name] for name in ("size", "mix")})
     options.out.mkdir(parents=True, exist_ok=True)
@@ -70,7 +73,7 @@ class _Measured(dict[str, Any]):
         self._console.print(f"{name}: {value} (load {os.getloadavg()[0]:.1f})")
 
 
-def _measure_one(told: _Measured, size: int, place: Path) -> None:
+def _measure_one(told: _Measured, size: int, place: Path, tell: Callable[[str], None]) -> None:
     began = time.monotonic()
     made = not place.exists()
     if made:
@@ -80,7 +83,7 @@ def _measure_one(told: _Measured, size: int, place: Path) -> None:
     host = Host(place)
     with host:
         told["first_s"] = host.until_filled()
-        host.until_idle()
+        told["settled_s"] = host.until_settled(tell)
         for name, value in host.weight().items():
             told[name] = value
     told["ledger_bytes"] = sum(

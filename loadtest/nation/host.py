@@ -25,12 +25,13 @@ from lostid.settings import Settings
 from lostid_load.server import make_key
 from nation import generate
 from peers.contenders import free_port
-from peers.measure import Usage, family
+from peers.measure import family
 
 _SETTLED = """
-    SELECT (SELECT count(*) FROM log_leaves) >= (SELECT seq FROM head)
-           AND EXISTS (SELECT FROM registry_sweep WHERE swept_at > %s)
+    SELECT (SELECT count(*) FROM log_leaves), (SELECT seq FROM head),
+           EXISTS (SELECT FROM registry_sweep WHERE swept_at > %s)
 """
+_TELL_S = 10.0
 _PATIENCE_S = 3_600.0
 _LOOK_S = 0.02
 
@@ -112,20 +113,19 @@ class Host:
         subprocess.run(command, env=self.environment, check=True, stdout=subprocess.DEVNULL)
         self.until_filled()
 
-    def until_idle(self, share: float = 0.4, seconds: float = 60.0) -> None:
-        """What follows a start (tiles of the log, the first sweep) is done, or has taken its time. Rounds never end."""
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            with Usage(self.pids) as usage:
-                time.sleep(2.0)
-            if usage.seconds < 2.0 * share:
-                return
-
-    def until_settled(self) -> None:
-        """The log has signed every entry, and the sweeper has seen all of Redis once: what follows goes on for ever."""
+    def until_settled(self, tell: Callable[[str], None]) -> float:
+        """Seconds until the log has signed every entry, and the sweeper has seen all of Redis once: what follows goes
+        on for ever. Tells every ten seconds how far it is: of 10 million documents it takes minutes."""
+        began = told = time.monotonic()
         with psycopg.connect(postgres.embedded_dsn(self.settings.place), autocommit=True) as conn:
             (now,) = conn.execute("SELECT clock_timestamp()").fetchone() or (None,)
-            while conn.execute(_SETTLED, [now]).fetchone() != (True,):
+            while True:
+                signed, entries, swept = conn.execute(_SETTLED, [now]).fetchone() or (0, 1, False)
+                if signed >= entries and swept:
+                    return time.monotonic() - began
+                if time.monotonic() - told >= _TELL_S:
+                    tell(f"settling: {signed:,} of {entries:,} entries signed, swept: {swept}")
+                    told = time.monotonic()
                 time.sleep(1.0)
 
     def weight(self) -> dict[str, float]:

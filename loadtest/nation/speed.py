@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import random
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final
@@ -24,7 +24,7 @@ REPLACED: Final = 0.07
 _QUESTIONS: Final = 4_000
 
 
-def compared(small: Path, large: Path, rounds: int, seconds: float) -> dict[str, Any]:
+def compared(small: Path, large: Path, rounds: int, seconds: float, tell: Callable[[str], None]) -> dict[str, Any]:
     """Medians of each, and the ratios: large to small, and with replaced cards to without, each within its round."""
     runs: dict[str, list[Figures]] = {"small": [], "large": [], "large_replaced": []}
     with ExitStack() as stack:
@@ -32,7 +32,7 @@ def compared(small: Path, large: Path, rounds: int, seconds: float) -> dict[str,
         os.sched_setaffinity(0, {DRIVER_CORE})
         for host in hosts:
             host.until_filled()
-            host.until_settled()
+            host.until_settled(tell)
             set_apart(host.pids)
         keys = [host.key("--role", "checker") for host in hosts]
         asks: dict[str, Ask] = {

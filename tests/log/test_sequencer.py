@@ -1,23 +1,25 @@
-"""How much of the log is read again in a turn."""
+"""How much of the log is signed, or read again, in a turn."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lostid.log.sequencer import SWEPT_AT_ONCE, SWEPT_S, swept_next
+from lostid.log.sequencer import MOST_LEAVES, SIGNED_S, SWEPT_AT_ONCE, SWEPT_S, next_many
 
 
-@given(st.floats(1e-6, 1.0), st.integers(1, SWEPT_AT_ONCE))
-def test_share(each_s: float, first: int) -> None:
+@pytest.mark.parametrize(("most", "room_s"), [(SWEPT_AT_ONCE, SWEPT_S), (MOST_LEAVES, SIGNED_S)])
+@given(each_s=st.floats(1e-6, 1.0), share=st.floats(0, 1))
+def test_share(most: int, room_s: float, each_s: float, share: float) -> None:
     """Whatever an entry costs, turns come to take their share of time and no more, unless a single entry does; and
-    entries that cost little are read as many as may be."""
-    entries = first
-    for _ in range(12):
-        entries = swept_next(entries, entries * each_s)
-        assert 1 <= entries <= SWEPT_AT_ONCE
-    assert entries == 1 or entries * each_s <= SWEPT_S * 1.001
-    assert entries == SWEPT_AT_ONCE or (entries + 2) * each_s > SWEPT_S
+    entries that cost little are taken as many as may be."""
+    entries = max(1, int(share * most))
+    for _ in range(14):
+        entries = next_many(entries, entries * each_s, most, room_s)
+        assert 1 <= entries <= most
+    assert entries == 1 or entries * each_s <= room_s * 1.001
+    assert entries == most or (entries + 2) * each_s > room_s
 
 
 def test_nothing_measured() -> None:
     """A turn that took no time at all on the clock."""
-    assert swept_next(400, 0.0) == 800
+    assert next_many(400, 0.0, SWEPT_AT_ONCE, SWEPT_S) == 800

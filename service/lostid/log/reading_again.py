@@ -21,6 +21,7 @@ from lostid.log.leaf import Leaf, commitment
 _TURNS: Final = {
     entries.RELEASED: Action.ADD, entries.WITHDRAWN: Action.WITHDRAW, entries.RESTORED: Action.QUARANTINE
 }  # fmt: skip
+_TURNING: Final = tuple(b'"kind":"%b"' % kind.encode() for kind in _TURNS)
 _ENDING: Final = (b'"kind":"key.revoked"', b'"kind":"station.revoked"', b'"kind":"operator.')
 
 
@@ -98,6 +99,8 @@ def turn_faults(rows: Sequence[EntryRow], turns: Sequence[TurnRow]) -> Iterator[
     effects count from and up to, and which digest its rows are compared with."""
     told: dict[int, list[TurnRow]] = {}
     for row in rows:
+        if not any(kind in row.body for kind in _TURNING):
+            continue
         try:
             entry = entries.decode((row.seq, row.prev, row.hash, row.recorded_ms, row.body))
         except (LedgerFault, ValueError, KeyError, TypeError):

@@ -42,7 +42,9 @@ from lostid.secrets import SigningFile
 from lostid.settings import Settings
 
 EVERY_S = 1.0
-MOST_LEAVES = 5_000
+FIRST_LEAVES, MOST_LEAVES = 1_000, 5_000
+SIGNED_S = 0.5
+"""Of this process's CPU time, in a turn that signs: what a large ledger's log has behind it is never lost to a stop."""
 SWEPT_AT_ONCE = 1_000
 SWEPT_S = 0.05
 """Of this process's CPU time: a twentieth of a core, however many documents the entries name."""
@@ -59,6 +61,7 @@ class Sequencer:
     def __init__(self, conn: Conn, origin: str, private: Ed25519PrivateKey) -> None:
         self._conn = conn
         self._origin = origin
+        self._leaves = FIRST_LEAVES
         self._swept = 0
         self._at_once = SWEPT_AT_ONCE
         self._keys_seen = -1
@@ -79,14 +82,19 @@ class Sequencer:
         self._sweep(tip.size)
         if tip.alarms:
             return False
-        upto = min(tree.HEAD_SEQ.run(self._conn), tip.size + MOST_LEAVES)
+        head = tree.HEAD_SEQ.run(self._conn)
+        upto = min(head, tip.size + self._leaves)
         if upto <= tip.size:
             return False
+        began = time.process_time()
         rows = self._rows(tip.size, upto)
         if self._raise_all([*self._new_faults(rows, tip.size, upto), *self._import_faults(rows)]):
             return False
         self._extend(tip, rows, now_ms)
-        return upto == tip.size + MOST_LEAVES
+        if upto == head:
+            return False
+        self._leaves = next_many(upto - tip.size, time.process_time() - began, MOST_LEAVES, SIGNED_S)
+        return True
 
     def _extend(self, tip: tree.Tip, rows: list[EntryRow], now_ms: int) -> None:
         salts = [os.urandom(SALT_BYTES) for _ in rows]
@@ -140,7 +148,7 @@ class Sequencer:
         upto = min(size, after + self._at_once)
         began = time.process_time()
         self._raise_all(self._old_faults(after, upto))
-        self._at_once = swept_next(upto - after, time.process_time() - began)
+        self._at_once = next_many(upto - after, time.process_time() - began, SWEPT_AT_ONCE, SWEPT_S)
         self._swept = upto
         self._raise_all(self._swept_imports.turn(self._conn))
 
@@ -189,9 +197,9 @@ class Sequencer:
         return rows[0].hash if rows else None
 
 
-def swept_next(entries: int, took_s: float) -> int:
-    """How many entries to read again in the next turn, by what as many as these took in the last."""
-    return max(1, min(SWEPT_AT_ONCE, 2 * entries, int(entries * SWEPT_S / max(took_s, 1e-6))))
+def next_many(entries: int, took_s: float, most: int, room_s: float) -> int:
+    """How many entries the next turn takes, by how long as many as these took in the last."""
+    return max(1, min(most, 2 * entries, int(entries * room_s / max(took_s, 1e-6))))
 
 
 def run(settings: Settings, fd: int | None) -> int:
