@@ -25,7 +25,9 @@ SEQ: Final = slice(16, 24)
 WHAT: Final = slice(32, None)
 WHAT_BYTES: Final = 9
 """Without a serial tag."""
-_AT_ONCE: Final = 20_000
+_AT_ONCE: Final = 2_000
+"""As many as one step of a fill: the next are fetched and packed while the registry takes these. By ten times as many
+the two waited for each other, and a refill took 1.4 times as long."""
 _PLAIN: Final = Struct(">16sQ8x9s")
 _WHAT: Final = Struct(">hh?i")
 
