@@ -11,6 +11,7 @@ from lostid.ledger.statement import Conn
 from tests.ledger.making import CANARIES, doc_key, report, through
 
 A, B, NONE = doc_key("a"), doc_key("b"), doc_key("none")
+ALL_KEYS = bytes(16), b"\xff" * 16
 
 
 async def test_confirm(pool: LedgerPool) -> None:
@@ -76,14 +77,19 @@ async def test_snapshot(pool: LedgerPool, conn: Conn) -> None:
             assert at == head
             assert count_keys(conn) == len(expected)
             batches = list(outline.batches(conn, at_once))
+            between = outline.between(conn, *ALL_KEYS, at.seq, at.hash)
         keys = [{line[outline.KEY] for line in batch} for batch in batches]
         assert sum(map(len, keys)) == len(expected)
         assert set().union(*keys) == expected
         lines = [line for batch in batches for line in batch]
         assert lines == sorted(lines)
+        assert lines == between
         of_first = [int.from_bytes(line[outline.SEQ]) for line in lines if line[outline.KEY] == documents[0]]
         assert of_first == [2 + n for n in range(25)]
         expected.add(later)
+    head = entries.head(conn)
+    assert outline.between(conn, *ALL_KEYS, head.seq, b"x" * 32) is None
+    assert outline.between(conn, NONE, NONE, head.seq, head.hash) == []
     assert count_keys(conn) == len(expected)
 
 

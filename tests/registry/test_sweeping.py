@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from lostid.domain.covers import Effect
-from lostid.ledger import covers, entries, sweeps
+from lostid.ledger import covers, entries, outline, sweeps
 from lostid.ledger.pool import connect
 from lostid.ledger.statement import Conn
 from lostid.registry import looks
@@ -189,13 +189,13 @@ def test_next_sweeper(
     sweeper.keep(5)
     ledger.grow(30)
     run_down(relay)
-    asked, asking = list[bytes](), covers.effects_between
+    asked, asking = list[bytes](), outline.between
 
-    def noted(conn: Conn, first: bytes, last: bytes, seq: int, hash_: bytes) -> covers.Effects | None:
+    def noted(conn: Conn, first: bytes, last: bytes, seq: int, hash_: bytes) -> list[bytes] | None:
         asked.append(first)
         return asking(conn, first, last, seq, hash_)
 
-    monkeypatch.setattr(covers, "effects_between", noted)
+    monkeypatch.setattr(outline, "between", noted)
     after = Sweeper(*connected, KEYS)
     assert (swept(after), after.clean, asked) == (0, True, [])
 

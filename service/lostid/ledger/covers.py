@@ -31,16 +31,6 @@ EFFECTS_OF = Statement(
     lambda rows: _grouped(rows),
 )
 
-# A range of keys as of an entry; no row where this server does not have the entry, as above.
-EFFECTS_BETWEEN = Statement(
-    f"""
-    SELECT {COLUMNS}
-      FROM (SELECT FROM entries WHERE seq = %(seq)s AND hash = %(hash)s) proof
-      LEFT JOIN effects c ON c.doc_key BETWEEN %(first)s AND %(last)s AND c.seq <= %(seq)s
-    """,
-    lambda rows: _grouped(rows) if rows else None,
-)
-
 # Of one document, with the times of their entries: for what was known when.
 DATED = Statement(
     f"SELECT e.recorded_ms, {COLUMNS} FROM effects c JOIN entries e ON e.seq = c.seq WHERE c.doc_key = %(key)s",
@@ -80,11 +70,6 @@ async def dated(conn: AsyncConn, key: bytes) -> list[tuple[int, Effect]]:
 def effects_upto(conn: Conn, keys: Sequence[bytes], seq: int) -> Effects:
     """What these keys' records were made of as of entry `seq`: the same for the shells."""
     return EFFECTS_OF.run(conn, {"keys": list(keys), "upto": seq})
-
-
-def effects_between(conn: Conn, first: bytes, last: bytes, seq: int, hash_: bytes) -> Effects | None:
-    """The same for all keys from ``first`` to ``last``, from a ledger that contains (seq, hash). None: it does not."""
-    return EFFECTS_BETWEEN.run(conn, {"first": first, "last": last, "seq": seq, "hash": hash_})
 
 
 async def confirm(conn: AsyncConn, keys: Sequence[bytes], seq: int, hash_: bytes) -> dict[bytes, Record] | None:

@@ -31,18 +31,29 @@ the two waited for each other, and a refill took 1.4 times as long."""
 _PLAIN: Final = Struct(">16sQ8x9s")
 _WHAT: Final = Struct(">hh?i")
 
+_LINE: Final = """
+    doc_key || int8send(seq) || int8send(ordinal)
+    || int2send(action) || int2send(coalesce(kind, 0::smallint)) || boolsend(coalesce(final, false))
+    || int4send(coalesce(watermark, -1)) || coalesce(serial_tag, ''::bytea) AS line
+"""
 # Outside the subquery's fence the planner would take the order from the index. Sorting is what takes the time here.
 _LINES = Statement(
-    """
+    f"""
     DECLARE outline NO SCROLL CURSOR FOR
-     SELECT line FROM (
-           SELECT doc_key || int8send(seq) || int8send(ordinal)
-                  || int2send(action) || int2send(coalesce(kind, 0::smallint)) || boolsend(coalesce(final, false))
-                  || int4send(coalesce(watermark, -1)) || coalesce(serial_tag, ''::bytea) AS line
-             FROM effects OFFSET 0) lines
-      ORDER BY line
+     SELECT line FROM (SELECT {_LINE} FROM effects OFFSET 0) lines ORDER BY line
     """,
     nothing,
+)
+# A range of keys as of an entry; no row where this server does not have the entry.
+_BETWEEN = Statement(
+    f"""
+    SELECT line
+      FROM (SELECT FROM entries WHERE seq = %(seq)s AND hash = %(hash)s) proof
+      LEFT JOIN (SELECT doc_key, seq, {_LINE} FROM effects) c
+             ON c.doc_key BETWEEN %(first)s AND %(last)s AND c.seq <= %(seq)s
+     ORDER BY line
+    """,
+    lambda rows: [line for (line,) in rows if line is not None] if rows else None,
 )
 _ROOM = Statement("SET LOCAL statement_timeout = 0; SET LOCAL work_mem = '64MB'", nothing)
 _FETCH: Final = "FETCH FORWARD {:d} FROM outline"
@@ -56,6 +67,11 @@ def batches(conn: Conn, at_once: int = _AT_ONCE) -> Iterator[list[bytes]]:
     _ROOM.run(conn)
     _LINES.run(conn)
     return _whole_keys(conn, _fetch(conn, at_once), at_once)
+
+
+def between(conn: Conn, first: bytes, last: bytes, seq: int, hash_: bytes) -> list[bytes] | None:
+    """All lines of the keys from ``first`` to ``last``, from a ledger that contains (seq, hash). None: it does not."""
+    return _BETWEEN.run(conn, {"first": first, "last": last, "seq": seq, "hash": hash_})
 
 
 def told(lines: Sequence[bytes]) -> Iterator[tuple[bytes, int, bytes]]:

@@ -54,39 +54,48 @@ def _upto(effects: Iterable[Effect], entry: Link) -> list[Effect]:
     return [effect for effect in effects if effect.seq <= entry.seq]
 
 
-def batches(
-    outlines: Iterable[Sequence[bytes]], effects_of: EffectsOf, tag_key: bytes
-) -> Iterator[tuple[int, list[tuple[bytes, bytes]]]]:
-    """The records of a whole ledger in the order of its keys, and with each batch how many keys have then been seen.
+class Packer:
+    """Packs what `ledger.outline` tells: a key with one effect, which adds a cover without a serial, from its line, all
+    others the general way; the bytes are the same."""
 
-    A key with one effect, which adds a cover without a serial, is packed from its line. All others go the general way,
-    by `effects_of`; the bytes are the same.
-    """
-    seal, seen = Sealer(tag_key).seal, 0
-    packed: dict[bytes, bytes] = {}  # what a line says: the first half of its record
-    for lines in outlines:
+    def __init__(self, tag_key: bytes) -> None:
+        self._tag_key = tag_key
+        self._seal = Sealer(tag_key).seal
+        self._simple: dict[bytes, bytes] = {}  # what a line says: the first half of its record
+
+    def records(self, lines: Sequence[bytes], effects_of: EffectsOf) -> tuple[int, list[tuple[bytes, bytes]]]:
+        """How many keys all these lines of them are of, and their records in the order of the keys."""
         keys = [line[outline.KEY] for line in lines]
         different = len(set(keys))
         general = set() if different == len(keys) else {key for key, following in pairwise(keys) if key == following}
-        records = []
+        seal, records = self._seal, []
         for key, seq, what in outline.told(lines):
-            covers = packed.get(what) or _simple(what, packed)
+            covers = self._simple.get(what) or self._simply(what)
             if covers is None:
                 general.add(key)
             elif key not in general:
                 records.append((key, seal(covers, seq, key)))
         if general:
             effects = effects_of(sorted(general))
-            values = ((key, value_after(key, effects[key], tag_key)) for key in general)
+            values = ((key, value_after(key, effects[key], self._tag_key)) for key in general)
             records = sorted([*records, *((key, value) for key, value in values if value is not None)])
+        return different, records
+
+    def _simply(self, what: bytes) -> bytes | None:
+        """There are some 130,000 such covers at most, and a ledger repeats a few thousand of them all the time."""
+        cover = outline.cover_of(what)
+        if cover is None or cover.serial_tag is not None:
+            return None
+        self._simple[what] = covers = Sealer.covers([cover])
+        return covers
+
+
+def batches(
+    outlines: Iterable[Sequence[bytes]], effects_of: EffectsOf, tag_key: bytes
+) -> Iterator[tuple[int, list[tuple[bytes, bytes]]]]:
+    """The records of a whole ledger in the order of its keys, and with each batch how many keys have then been seen."""
+    packer, seen = Packer(tag_key), 0
+    for lines in outlines:
+        different, records = packer.records(lines, effects_of)
         seen += different
         yield seen, records
-
-
-def _simple(what: bytes, packed: dict[bytes, bytes]) -> bytes | None:
-    """There are some 130,000 such covers at most, and a ledger repeats a few thousand of them all the time."""
-    cover = outline.cover_of(what)
-    if cover is None or cover.serial_tag is not None:
-        return None
-    packed[what] = covers = Sealer.covers([cover])
-    return covers

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from functools import partial
+from itertools import islice
 from random import SystemRandom
 from typing import Final, NoReturn
 
@@ -19,7 +21,7 @@ from lostid.domain.covers import Effect
 from lostid.domain.packed import TamperedRecord, unpack
 from lostid.domain.position import Position
 from lostid.domain.staged import Flip
-from lostid.ledger import covers, entries, import_reading, sweeps
+from lostid.ledger import covers, entries, import_reading, outline, sweeps
 from lostid.ledger.statement import Conn
 from lostid.registry import looks
 from lostid.registry.buckets import OVERFULL, Layout
@@ -37,6 +39,8 @@ UNHURRIED: Final = 1_000_000
 """Records beyond so many are given twice the time: of a large registry the sweep takes an eighteenth of Redis."""
 RECKONED: Final = 100_000
 """Rows of an import that are taken into the books one by one: some seconds of CPU."""
+READ_AT_ONCE: Final = 4
+"""Buckets that are read, and compared with the ledger, in a step: some 3 ms of our time, 0.2 of Redis's."""
 _BATCH: Final = 64
 _MOST: Final = 200
 _TRIES: Final = 3
@@ -48,6 +52,14 @@ _log = logging.getLogger(__name__)
 def planned_s(records: int) -> float:
     """How long a round over so many records is to take."""
     return max(EVERY_S, FOR_EACH_S * (records + max(0, records - UNHURRIED)))
+
+
+def differing(joined: bytes, seen: bytes) -> Iterator[int]:
+    """Which of some buckets have another fingerprint than when they were last right."""
+    for number in range(len(joined) // FINGERPRINT_BYTES):
+        part = slice(number * FINGERPRINT_BYTES, (number + 1) * FINGERPRINT_BYTES)
+        if joined[part] != seen[part]:
+            yield number
 
 
 class Restart(Exception):
@@ -63,6 +75,7 @@ class Sweeper:
         self._writer = Writer(client)
         self._tag_key, digest_key, self._total_key = keys
         self._digest = SetDigest(digest_key)
+        self._packer = records.Packer(self._tag_key)
         self._at: Position | None = None
         self._books: Books | None = None
         self._proved = False  # the sums are the ledger's, and not yet only what Redis was found to hold
@@ -197,14 +210,11 @@ class Sweeper:
             raise Restart
         if not self._take_in(books, found.at):
             return
-        seen = books.seen(first, end)
-        if found.joined == seen:
-            return
-        for number, bucket in enumerate(range(first, end)):
-            part = slice(number * FINGERPRINT_BYTES, (number + 1) * FINGERPRINT_BYTES)
-            if found.joined[part] != seen[part]:
-                self._read(books, bucket)
-                yield
+        changed = differing(found.joined, books.seen(first, end))
+        while step := list(islice(changed, READ_AT_ONCE)):
+            for number in step:
+                self._read(books, first + number)
+            yield
 
     def _read(self, books: Books, bucket: int) -> None:
         """Look at a bucket's records, and put right what differs."""
@@ -247,14 +257,14 @@ class Sweeper:
     def _compare(self, books: Books, bucket: int, found: looks.Bucket) -> bool:
         """Record by record with the ledger. True: all of it is right."""
         layout = books.layout
-        effects = covers.effects_between(self._conn, *layout.bounds(bucket), found.at.seq, found.at.hash)
-        if effects is None:
+        lines = outline.between(self._conn, *layout.bounds(bucket), found.at.seq, found.at.hash)
+        if lines is None:
             self._lose()
-        keys = {layout.field(key): key for key in effects}
-        folded = {field: records.value_after(key, effects[key], self._tag_key) for field, key in keys.items()}
-        expected = {field: value for field, value in folded.items() if value is not None}
-        places = ((keys[field][:PLACE_BYTES], value) for field, value in expected.items())
-        books.learn(bucket, self._digest.of_all(places))
+        effects_of = partial(covers.effects_upto, self._conn, seq=found.at.seq)
+        _, packed = self._packer.records(lines, effects_of)
+        keys = {layout.field(key): key for key in (line[outline.KEY] for line in lines)}
+        expected = {layout.field(key): value for key, value in packed}
+        books.learn(bucket, self._digest.of_all((key[:PLACE_BYTES], value) for key, value in packed))
         wrong = [
             field for field in expected.keys() | found.records.keys() if expected.get(field) != found.records.get(field)
         ]
