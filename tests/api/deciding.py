@@ -57,7 +57,10 @@ class Exact:
     meanwhile: Any = None
     asked: list[bytes] = field(default_factory=list)
 
-    async def of(self, keys: Sequence[bytes]) -> list[Found]:
+    def of(self, keys: Sequence[bytes]) -> asyncio.Future[list[Found]]:
+        return asyncio.ensure_future(self._of(keys))
+
+    async def _of(self, keys: Sequence[bytes]) -> list[Found]:
         self.asked += keys
         await asyncio.sleep(0)
         if self.meanwhile is not None:

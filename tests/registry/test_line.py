@@ -113,6 +113,29 @@ async def test_gone() -> None:
             await answer
 
 
+async def test_told() -> None:
+    """Who asks without a coroutine is told once, within the call that brings the last byte, and may ask again there."""
+    told: list[list[Reply] | Exception] = []
+    async with line() as (on, _):
+        until = asyncio.get_running_loop().time() + 30
+
+        def again(outcome: list[Reply] | Exception) -> None:
+            told.append(outcome)
+            on.ask(b"PING", 1, until, told.append)
+
+        on.ask(b"PING", 2, until, again)
+        on.data_received(b"+ONE\r\n$3\r\nT")
+        assert told == []
+        on.data_received(b"WO\r\n")
+        assert told == [[b"ONE", b"TWO"]]
+        on.connection_lost(None)
+        assert [type(outcome) for outcome in told] == [list, redis.ConnectionError]
+        on.connection_lost(None)
+        with pytest.raises(redis.ConnectionError):
+            on.ask(b"PING", 1, until, told.append)
+        assert len(told) == 2
+
+
 async def test_library(valkey_url: str) -> None:
     """On a connection that the library has made, as often as one likes."""
     client = open_async_client(valkey_url)

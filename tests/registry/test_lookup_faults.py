@@ -9,6 +9,7 @@ import uvloop
 
 from lostid.api.health import registry_state
 from lostid.engines import valkey
+from lostid.registry import lookup
 from lostid.registry.client import open_async_client, open_client
 from lostid.registry.lookup import FreshnessUnproven, Source
 from lostid.registry.reader import Question
@@ -129,6 +130,17 @@ async def test_killed(own_valkey: Server) -> None:
         own_valkey.start()  # empty: it had not saved
         assert await work.look(1) == [("reported", Source.LEDGER)]
         prepared(own_valkey)
+        await until_redis_answers(work)
+
+
+async def test_mistaken(own_valkey: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A mistake of ours while a record is read keeps nobody waiting: the ledger answers, and Redis the next."""
+    async with worker(own_valkey.url, prepared(own_valkey)) as work:
+        await work.look(0)
+        with monkeypatch.context() as mistake:
+            mistake.setattr(lookup, "unpack", lambda *_: 1 / 0)
+            mistake.setattr(asyncio.get_running_loop(), "call_exception_handler", lambda _: None)
+            assert await asyncio.wait_for(work.look(1, 2), 10) == [("reported", Source.LEDGER)] * 2
         await until_redis_answers(work)
 
 

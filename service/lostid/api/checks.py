@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Awaitable, Sequence
 
 from lostid.api import meters, sandbox, wire
 from lostid.api.problems import Answer, Problem
@@ -22,6 +23,7 @@ from lostid.domain.instance import Instance
 from lostid.filter.page import Slot, boottime_ns
 from lostid.filter.view import LEASE_UNTIL, FilterView
 from lostid.ledger.lines import Item
+from lostid.registry.lookup import Found
 
 AT_A_TIME = 100  # documents of a batch between two turns of the loop
 _SEQ, _GEN, _AUTH_SEQ = Slot.SEQ, Slot.GEN, Slot.AUTH_SEQ
@@ -65,18 +67,26 @@ class Checks(Steps):
             if scenario is not None:
                 return self._play(scenario, ask, asked, document, instance, document_key, head)
             if view.current()(document_key):
-                return self._exact_check(ask, asked, document, instance, document_key, head)
+                records = self._records([document_key], key)
+                return self._exact_check(ask, asked, document, instance, document_key, records, head)
             return self._tell(ask, asked, document, document_key, rule.CLEAR, None)
         except Exception as refusal:
             return self._refuse(refusal, head, request_id)
 
     async def _exact_check(
-        self, ask: Ask, asked: wire.Check, document: Canonical, instance: Instance, document_key: bytes, head: Head
+        self,
+        ask: Ask,
+        asked: wire.Check,
+        document: Canonical,
+        instance: Instance,
+        document_key: bytes,
+        records: Awaitable[Sequence[Found]],
+        head: Head,
     ) -> Answer:
         try:
             self._count[meters.EXACT_CHECK] += 1
-            (record,) = await self._records([document_key], ask.key)
-            status, because = self._decide(record, instance, document_key, ask.key)
+            (found,) = await records
+            status, because = self._decide(found.record, instance, document_key, ask.key)
             return self._tell(ask, asked, document, document_key, status, because)
         except Exception as refusal:
             return self._refuse(refusal, head, ask.request_id)
@@ -198,8 +208,8 @@ class Checks(Steps):
             if open_:
                 self._count[meters.EXACT_BATCH] += len(open_)
                 records = await self._records([document_key for _, document_key, _, _ in open_], ask.key)
-                for (place, document_key, document, instance), record in zip(open_, records, strict=True):
-                    status, because = self._decide(record, instance, document_key, ask.key)
+                for (place, document_key, document, instance), found in zip(open_, records, strict=True):
+                    status, because = self._decide(found.record, instance, document_key, ask.key)
                     reference = told[place][2]
                     texts[place] = item_json(status, document, purpose, reference, because)
                     told[place] = document_key, status, reference

@@ -34,7 +34,7 @@ from lostid.ledger.apikeys import ApiKey
 from lostid.ledger.errors import LedgerError
 from lostid.ledger.journal import JournalWriter
 from lostid.ledger.lines import Item, Line, Lines
-from lostid.registry.lookup import ExactLookup, FreshnessUnproven
+from lostid.registry.lookup import ExactLookup, Found, FreshnessUnproven, Source
 
 MOST_WAITING = 4_096  # requests that wait for exact records at once; more are told to come back
 
@@ -173,21 +173,31 @@ class Steps:
             raise Problem("rate_limited", headers=(*limits, (b"retry-after", b"%d" % _seconds(verdict.retry_ns))))
         return limits
 
-    async def _records(self, keys: list[bytes], asker: ApiKey) -> Sequence[Packed | Record]:
-        """EXACT. Who is told reasons is answered from the ledger, which alone has them."""
+    def _records(self, keys: list[bytes], asker: ApiKey) -> Awaitable[Sequence[Found]]:
+        """EXACT: asked now, whenever it is awaited. Who is told reasons is answered from the ledger, which alone has
+        them."""
         if self._waiting >= MOST_WAITING:
             raise Problem("overloaded")
+        if REPORTER in asker.roles:
+            return self._confirmed(keys)
+        found = self.lookup.of(keys)
+        self._waiting += 1
+        found.add_done_callback(self._waits_no_longer)
+        return found
+
+    async def _confirmed(self, keys: list[bytes]) -> Sequence[Found]:
         self._waiting += 1
         try:
-            if REPORTER not in asker.roles:
-                return [found.record for found in await self.lookup.of(keys)]
             view = self.view
             records = None if view is None else await self._confirm(keys, view.page.position())
             if records is None:
                 raise Unproven("the ledger's server does not hold this host's last entry")
-            return [records[key] for key in keys]
+            return [Found(records[key], Source.LEDGER) for key in keys]
         finally:
             self._waiting -= 1
+
+    def _waits_no_longer(self, _: object) -> None:
+        self._waiting -= 1
 
     def _decide(
         self, record: Packed | Record, instance: Instance, document_key: bytes, asker: ApiKey

@@ -1,29 +1,32 @@
 """Doing together what was asked for in one turn of the event loop."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
-from typing import Any, Generic, TypeVar
+from collections.abc import Callable
+from typing import Generic, TypeVar
 
 T = TypeVar("T")
+Ended = Callable[[], None]
 
 
 class Gatherer(Generic[T]):
-    """Hands everything that was put in during a turn to ``work``, in a task of its own: whoever asked may be cancelled,
-    the work never is. While ``at_once`` pieces of work are under way, what comes in waits and then goes together.
+    """Hands everything that was put in during a turn to ``work``, at the begin of the next. While ``at_once`` pieces of
+    work are under way, what comes in waits and then goes together.
 
-    ``work`` sees to its own exceptions.
+    ``work`` begins, and calls what it is given once all is done, whatever happens. It belongs to nobody who asked: they
+    may be cancelled, the work never is.
     """
 
-    def __init__(self, work: Callable[[list[T]], Coroutine[Any, Any, None]], at_once: int) -> None:
+    def __init__(self, work: Callable[[list[T], Ended], None], at_once: int) -> None:
         self._work = work
         self._at_once = at_once
         self._waiting: list[T] = []
         self._called = False
-        self._under_way: set[asyncio.Task[None]] = set()
+        self._under_way = 0
+        self._idle: asyncio.Future[None] | None = None
 
     def put(self, item: T) -> None:
         self._waiting.append(item)
-        if not self._called and len(self._under_way) < self._at_once:
+        if not self._called and self._under_way < self._at_once:
             # What is called soon runs in the next turn: all that this turn still puts in goes with it.
             self._called = True
             asyncio.get_running_loop().call_soon(self._start)
@@ -31,18 +34,26 @@ class Gatherer(Generic[T]):
     def _start(self) -> None:
         self._called = False
         items, self._waiting = self._waiting, []
-        task = asyncio.get_running_loop().create_task(self._work(items))
-        self._under_way.add(task)
-        task.add_done_callback(self._ended)
+        self._under_way += 1
+        try:
+            self._work(items, self._ended)
+        except BaseException:  # a mistake, which is for the loop's exception handler: others may still be served
+            self._under_way -= 1
+            raise
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._under_way.discard(task)
+    def _ended(self) -> None:
+        self._under_way -= 1
         if self._waiting and not self._called:
             self._start()
-        if not task.cancelled():
-            task.result()  # a mistake in `work` goes to the loop's exception handler, not into silence
+        elif self._idle is not None and not self._busy and not self._idle.done():
+            self._idle.set_result(None)
+
+    @property
+    def _busy(self) -> bool:
+        return bool(self._waiting or self._under_way)
 
     async def close(self) -> None:
         """Returns when all that was put in has been worked on."""
-        while self._waiting or self._under_way:
-            await (asyncio.wait(self._under_way) if self._under_way else asyncio.sleep(0))
+        while self._busy:
+            self._idle = asyncio.get_running_loop().create_future()
+            await self._idle

@@ -5,12 +5,16 @@ thirds of what a lookup costs the worker; so once it is connected, the transport
 """
 
 import asyncio
-from typing import Any, Final, Self
+from collections.abc import Callable
+from functools import partial
+from typing import Final, Self
 
 import redis
 from redis.asyncio.connection import AbstractConnection
 
 Reply = bytes | None | redis.ResponseError
+Told = Callable[[list[Reply] | Exception], None]
+"""What is called with the replies, or with why there are none: redis.RedisError, TimeoutError."""
 _STRING, _ERROR, _SIMPLE, _NUMBER = b"$-+:"
 _END: Final = b"\r\n"
 
@@ -20,12 +24,15 @@ class Line(asyncio.Protocol):
     replies to what was asked may still be on their way."""
 
     def __init__(self, transport: asyncio.Transport) -> None:
+        # Sent at once. uvloop would first read and answer all who have asked meanwhile.
+        transport.set_write_buffer_limits(high=0)
         self._transport = transport
         self._loop = asyncio.get_running_loop()
         self._buffer = b""
         self._wanted = 0
         self._replies: list[Reply] = []
-        self._answer: asyncio.Future[list[Reply]] | None = None
+        self._told: Told | None = None
+        self._late: asyncio.TimerHandle | None = None
         self._lost = False
 
     @classmethod
@@ -39,28 +46,32 @@ class Line(asyncio.Protocol):
         writer.transport.set_protocol(line)
         return line
 
-    async def exchange(self, commands: bytes, count: int, until: float) -> list[Reply]:
-        """Send packed commands and wait for as many replies, until then by the loop's clock.
+    def ask(self, commands: bytes, count: int, until: float, told: Told) -> None:
+        """Send packed commands and wait for as many replies, until then by the loop's clock. ``told`` is called as soon
+        as they are read, not a turn of the loop later.
 
-        Raises redis.ConnectionError, TimeoutError."""
+        Raises redis.ConnectionError; then nobody is told."""
         if self._lost:
             raise redis.ConnectionError("the connection was closed")
-        self._wanted, self._replies = count, []
-        answer: asyncio.Future[list[Reply]] = self._loop.create_future()
-        self._answer = answer
-        late = self._loop.call_at(until, _late, answer)
+        self._wanted, self._replies, self._told = count, [], told
+        self._late = self._loop.call_at(until, self._end, TimeoutError())
         try:
             self._transport.write(commands)
-            return await answer
         except RuntimeError as closed:  # what uvloop raises where the server went away between two questions
+            self._forget()
             raise redis.ConnectionError("the connection was closed") from closed
+
+    async def exchange(self, commands: bytes, count: int, until: float) -> list[Reply]:
+        """The same for a coroutine. Raises redis.RedisError, TimeoutError."""
+        answer: asyncio.Future[list[Reply]] = self._loop.create_future()
+        self.ask(commands, count, until, partial(_tell, answer))
+        try:
+            return await answer
         finally:
-            late.cancel()
-            self._answer = None
+            self._forget()
 
     def data_received(self, data: bytes) -> None:
-        answer = self._answer
-        if answer is None or answer.done():
+        if self._told is None:
             self._transport.close()  # nobody has asked for this
             return
         self._buffer = self._buffer + data if self._buffer else data
@@ -68,15 +79,27 @@ class Line(asyncio.Protocol):
             complete = self._parse()
         except (ValueError, redis.RedisError) as error:
             self._transport.close()
-            answer.set_exception(redis.InvalidResponse(str(error)) if isinstance(error, ValueError) else error)
+            self._end(redis.InvalidResponse(str(error)) if isinstance(error, ValueError) else error)
             return
         if complete:
-            answer.set_result(self._replies)
+            self._end(self._replies)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._lost = True
-        if self._answer is not None and not self._answer.done():
-            self._answer.set_exception(redis.ConnectionError("the connection was lost"))
+        self._end(redis.ConnectionError("the connection was lost"))
+
+    def _end(self, outcome: list[Reply] | Exception) -> None:
+        told = self._told
+        self._forget()
+        if told is not None:
+            told(outcome)
+
+    def _forget(self) -> None:
+        """Nobody waits any more."""
+        self._told = None
+        if self._late is not None:
+            self._late.cancel()
+            self._late = None
 
     def _parse(self) -> bool:
         """Take whole replies off the buffer (RESP2). Whether all are there. ValueError: that is not what Redis says."""
@@ -111,9 +134,13 @@ class Line(asyncio.Protocol):
         return True
 
 
-def _late(answer: asyncio.Future[Any]) -> None:
-    if not answer.done():
-        answer.set_exception(TimeoutError())
+def _tell(answer: asyncio.Future[list[Reply]], outcome: list[Reply] | Exception) -> None:
+    if answer.done():
+        return
+    if isinstance(outcome, Exception):
+        answer.set_exception(outcome)
+    else:
+        answer.set_result(outcome)
 
 
 def _error(told: bytes) -> redis.ResponseError:

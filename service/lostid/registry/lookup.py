@@ -6,18 +6,18 @@ can prove that it holds the reader's entry there is no answer at all: `Freshness
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Final
+from typing import Any, Final
 
 from lostid.domain.instance import Instance
 from lostid.domain.packed import Packed, TamperedRecord, unpack
 from lostid.domain.position import Position
 from lostid.domain.record import Record
 from lostid.domain.status import Status, decide
-from lostid.registry.gather import Gatherer
-from lostid.registry.reader import Question, Reader, RegistryDown
+from lostid.registry.gather import Ended, Gatherer
+from lostid.registry.reader import Question, Reader, RegistryDown, Values
 
 AT_ONCE: Final = 500
 """Keys in one script: about half a millisecond of the server's time."""
@@ -93,6 +93,9 @@ class _Ask:
             self.answer.set_exception(error)
 
 
+_Parts = Sequence[tuple[Position, list[_Ask], list[bytes]]]
+
+
 class ExactLookup:
     """One per worker. What is asked during one turn of the event loop goes to Redis in one command.
 
@@ -109,22 +112,42 @@ class ExactLookup:
         self._position = position
         self._tag_key = tag_key
         self._registry = Gatherer(self._ask_registry, at_once=1)
-        self._ledger = Gatherer(self._ask_ledger, at_once=LEDGER_AT_ONCE)
+        self._ledger: Gatherer[_Ask] = Gatherer(
+            lambda asks, ended: self._in_a_task(self._ask_ledger(asks), ended), at_once=LEDGER_AT_ONCE
+        )
+        self._tasks: set[asyncio.Task[None]] = set()
         self._confirming: set[asyncio.Task[Mapping[bytes, Record] | None]] = set()
 
-    async def of(self, keys: Sequence[bytes]) -> list[Found]:
-        """What is found for each key, in order. Raises FreshnessUnproven for all of them if it is so for one."""
+    def of(self, keys: Sequence[bytes]) -> asyncio.Future[list[Found]]:
+        """What is found for each key, in order; FreshnessUnproven for all of them if it is so for one. The question is
+        put now, and so goes with all that is asked in this turn of the loop."""
         ask = _Ask(keys, self._position())
         (self._ledger if self._reader.resting or self.distrusted else self._registry).put(ask)
-        return await ask.answer
+        return ask.answer
 
     async def close(self) -> None:
         await self._registry.close()
         await self._ledger.close()
         await self._reader.close()
 
-    async def _ask_registry(self, asks: list[_Ask]) -> None:
+    def _ask_registry(self, asks: list[_Ask], ended: Ended) -> None:
+        """The ordinary case without a task: with one the answer would leave turns of the loop later."""
         parts = [(at, together, part) for at, together in _by_position(asks) for part in _parts(_keys(together))]
+
+        def slowly() -> None:
+            self._in_a_task(self._read(parts, asks), ended)
+
+        def told(values: Values | None) -> None:
+            try:
+                self._take_all(asks, parts[0][2], values)
+            finally:  # whatever it was that could not be read: the ledger answers
+                self._settle(asks)
+                ended()
+
+        if len(parts) != 1 or not self._reader.begin(Question(parts[0][0], parts[0][2]), told, slowly):
+            slowly()
+
+    async def _read(self, parts: _Parts, asks: list[_Ask]) -> None:
         try:
             answers = await self._reader.read([Question(at, part) for at, _, part in parts])
         except RegistryDown as error:
@@ -132,15 +155,34 @@ class ExactLookup:
             _log.warning("redis did not answer, the ledger does: %s", error)
         else:
             for (_, together, part), values in zip(parts, answers, strict=True):
-                if values is None:
-                    self.counts.unproven += 1
-                else:
-                    self._take(together, dict(zip(part, values, strict=True)))
+                self._take_all(together, part, values)
                 if len(parts) > 1:
                     await asyncio.sleep(0)  # some milliseconds each: let others in between
+        self._settle(asks)
+
+    def _settle(self, asks: list[_Ask]) -> None:
         for ask in asks:
             if not ask.settle():
                 self._ledger.put(ask)
+
+    def _in_a_task(self, work: Coroutine[Any, Any, None], ended: Ended) -> None:
+        """``work`` sees to its own exceptions."""
+
+        def over(task: asyncio.Task[None]) -> None:
+            self._tasks.discard(task)
+            ended()
+            if not task.cancelled():
+                task.result()  # a mistake in `work` goes to the loop's exception handler, not into silence
+
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(over)
+
+    def _take_all(self, asks: list[_Ask], keys: list[bytes], values: Values | None) -> None:
+        if values is None:
+            self.counts.unproven += 1
+        else:
+            self._take(asks, dict(zip(keys, values, strict=True)))
 
     def _take(self, asks: Iterable[_Ask], values: Mapping[bytes, bytes | None]) -> None:
         """What Redis has proved. A miss never counts as an answer: a deleted record must not clear."""

@@ -4,8 +4,9 @@ What comes back is proved or it is nothing: see scripts/lookup.lua.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import redis
@@ -40,7 +41,8 @@ class Question:
 
 
 class Reader:
-    """One per worker; `read` must not be called again before it has returned (a Gatherer sees to that).
+    """One per worker. One question at a time: `read` and `begin` must not be called before the last has had its answer
+    (a Gatherer sees to that).
 
     A connection on which anything went wrong is closed, so that no reply is ever taken for another question's.
     """
@@ -52,6 +54,7 @@ class Reader:
         self._rest = rest
         self._layout = Layout(MIN_BITS)
         self._probe: asyncio.Task[None] | None = None
+        self._failure: Exception | None = None  # of a question that was begun
         self._doubts: set[bytes] = set()
 
     @property
@@ -64,11 +67,48 @@ class Reader:
         if len(self._doubts) < DOUBTS:
             self._doubts.add(key)
 
+    def begin(self, question: Question, told: Callable[[Values | None], None], again: Callable[[], None]) -> bool:
+        """Ask at once, without a task of one's own. ``told`` gets what `read` would return, as soon as it comes in;
+        ``again`` is called where it takes `read` to find out, or to say what went wrong. False: nothing was begun, and
+        `read` has to be asked."""
+        line = self._line
+        if line is None or self.resting or self._doubts:
+            return False
+        until = asyncio.get_running_loop().time() + self._timeout
+        try:
+            line.ask(self._lookup(question), 1, until, partial(self._replied, question, told, again))
+        except redis.ConnectionError as error:
+            self._failure = error
+            return False
+        return True
+
+    def _replied(
+        self,
+        question: Question,
+        told: Callable[[Values | None], None],
+        again: Callable[[], None],
+        replies: list[Reply] | Exception,
+    ) -> None:
+        if isinstance(replies, Exception):
+            self._failure = replies
+            again()
+            return
+        reply = replies[0]
+        if isinstance(reply, bytes) and reply[:1] == b"P":
+            told(_values(reply, len(question.keys)))
+        elif isinstance(reply, bytes) and reply[:1] == b"U":
+            told(None)
+        else:
+            again()
+
     async def read(self, questions: Sequence[Question]) -> list[Values | None]:
         """For each question the values of its keys (None: a miss), or None: not proved. Raises RegistryDown."""
         if self.resting:
             raise RegistryDown("left alone after a failure")
         try:
+            failure, self._failure = self._failure, None
+            if failure is not None:
+                raise failure
             return await self._ask(questions, asyncio.get_running_loop().time() + self._timeout)
         except (redis.RedisError, OSError, TimeoutError) as error:
             await self._close()
