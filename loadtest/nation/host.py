@@ -123,6 +123,8 @@ class Host:
                 signed, entries, swept = conn.execute(_SETTLED, [now]).fetchone() or (0, 1, False)
                 if signed >= entries and swept:
                     return time.monotonic() - began
+                if time.monotonic() - began > _PATIENCE_S:
+                    raise RuntimeError(f"the server did not settle; its words are in {self.log}")
                 if time.monotonic() - told >= _TELL_S:
                     tell(f"settling: {signed:,} of {entries:,} entries signed, swept: {swept}")
                     told = time.monotonic()

@@ -67,8 +67,8 @@ MUTANTS = (
     Mutant(
         "error_swallowed_into_clear",
         "api/steps.py",
-        "                raise Unproven(\"the ledger's server does not hold this host's last entry\")",
-        "                return [Record() for _ in keys]",
+        "            raise Unproven(\"the ledger's server does not hold this host's last entry\")",
+        "            return [Found(Record(), Source.LEDGER) for _ in keys]",
         ("tests/api/test_decision.py",),
     ),
     Mutant(

@@ -17,7 +17,7 @@ from lostid.ledger.import_reading import parts
 from lostid.ledger.pool import LedgerPool
 from lostid.ledger.statement import Conn
 from lostid.log import import_rows
-from lostid.log.reading_again import turn_faults
+from lostid.log.reading_again import decoded, turn_faults
 from tests.ledger.making import doc_key, report
 from tests.staging import alter, covering, release, restore, rows, stage, withdraw
 
@@ -158,7 +158,8 @@ def test_turns(conn: Conn) -> None:
 
 def turned(conn: Conn) -> set[tuple[int, str]]:
     whole = {"after": 0, "upto": entries.head(conn).seq}
-    return set(turn_faults(tree.ENTRIES.run(conn, whole), tree.TURNS.run(conn, whole)))
+    rows = tree.ENTRIES.run(conn, whole)
+    return set(turn_faults(rows, decoded(rows), tree.TURNS.run(conn, whole)))
 
 
 def faults(conn: Conn) -> set[tuple[int, str]]:

@@ -2,14 +2,16 @@
 
 import asyncio
 from pathlib import Path
+from types import ModuleType
 from typing import Protocol
 
 import pytest
+import redis
 import uvloop
 
 from lostid.api.health import registry_state
 from lostid.engines import valkey
-from lostid.registry import lookup
+from lostid.registry import lookup, reader
 from lostid.registry.client import open_async_client, open_client
 from lostid.registry.lookup import FreshnessUnproven, Source
 from lostid.registry.reader import Question
@@ -133,14 +135,30 @@ async def test_killed(own_valkey: Server) -> None:
         await until_redis_answers(work)
 
 
-async def test_mistaken(own_valkey: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A mistake of ours while a record is read keeps nobody waiting: the ledger answers, and Redis the next."""
+def mistaken(*_: object) -> None:
+    raise ZeroDivisionError
+
+
+def invalid(*_: object) -> None:
+    raise redis.InvalidResponse
+
+
+@pytest.mark.parametrize("first", [False, True])
+@pytest.mark.parametrize(("where", "what"), [(lookup, "unpack"), (reader, "_values")])
+@pytest.mark.parametrize("wrong", [mistaken, invalid])
+async def test_no_reader_of_this(
+    own_valkey: Server, monkeypatch: pytest.MonkeyPatch, where: ModuleType, what: str, wrong: object, first: bool
+) -> None:
+    """A reply of the wrong length, or a mistake of ours while a record is read, keeps nobody waiting, neither by the
+    way of the first question nor by that of the others: the ledger answers, and soon Redis again."""
     async with worker(own_valkey.url, prepared(own_valkey)) as work:
-        await work.look(0)
-        with monkeypatch.context() as mistake:
-            mistake.setattr(lookup, "unpack", lambda *_: 1 / 0)
-            mistake.setattr(asyncio.get_running_loop(), "call_exception_handler", lambda _: None)
-            assert await asyncio.wait_for(work.look(1, 2), 10) == [("reported", Source.LEDGER)] * 2
+        if not first:
+            await work.look(0)
+        with monkeypatch.context() as faulty:
+            faulty.setattr(where, what, wrong)
+            faulty.setattr(asyncio.get_running_loop(), "call_exception_handler", lambda _: None)
+            for _ in range(3):
+                assert await asyncio.wait_for(work.look(1, 2), 10) == [("reported", Source.LEDGER)] * 2
         await until_redis_answers(work)
 
 

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from datetime import date
@@ -179,22 +180,19 @@ class Steps:
         if self._waiting >= MOST_WAITING:
             raise Problem("overloaded")
         if REPORTER in asker.roles:
-            return self._confirmed(keys)
-        found = self.lookup.of(keys)
+            found: asyncio.Future[list[Found]] = asyncio.ensure_future(self._confirmed(keys))
+        else:
+            found = self.lookup.of(keys)
         self._waiting += 1
         found.add_done_callback(self._waits_no_longer)
         return found
 
-    async def _confirmed(self, keys: list[bytes]) -> Sequence[Found]:
-        self._waiting += 1
-        try:
-            view = self.view
-            records = None if view is None else await self._confirm(keys, view.page.position())
-            if records is None:
-                raise Unproven("the ledger's server does not hold this host's last entry")
-            return [Found(records[key], Source.LEDGER) for key in keys]
-        finally:
-            self._waiting -= 1
+    async def _confirmed(self, keys: list[bytes]) -> list[Found]:
+        view = self.view
+        records = None if view is None else await self._confirm(keys, view.page.position())
+        if records is None:
+            raise Unproven("the ledger's server does not hold this host's last entry")
+        return [Found(records[key], Source.LEDGER) for key in keys]
 
     def _waits_no_longer(self, _: object) -> None:
         self._waiting -= 1

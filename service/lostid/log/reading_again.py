@@ -13,6 +13,7 @@ from typing import Final
 from lostid.domain.covers import Action, Effect
 from lostid.domain.staged import Flip
 from lostid.ledger import bodies, entries
+from lostid.ledger.bodies import Told
 from lostid.ledger.entries import chain_hash
 from lostid.ledger.errors import LedgerFault
 from lostid.ledger.tree import ApiKeyRow, EntryRow, LeafRow, TurnRow
@@ -21,7 +22,6 @@ from lostid.log.leaf import Leaf, commitment
 _TURNS: Final = {
     entries.RELEASED: Action.ADD, entries.WITHDRAWN: Action.WITHDRAW, entries.RESTORED: Action.QUARANTINE
 }  # fmt: skip
-_TURNING: Final = tuple(b'"kind":"%b"' % kind.encode() for kind in _TURNS)
 _ENDING: Final = (b'"kind":"key.revoked"', b'"kind":"station.revoked"', b'"kind":"operator.')
 
 
@@ -86,45 +86,57 @@ def leaf_faults(rows: Sequence[EntryRow], leaves: Sequence[LeafRow]) -> Iterator
             yield row.seq, "leaf_mismatch"
 
 
+def decoded(rows: Sequence[EntryRow]) -> list[Told | None]:
+    """What each entry says; None where it cannot be read."""
+    return [_decoded(row) for row in rows]
+
+
 def flip_of(row: EntryRow) -> Flip | None:
     """The import that an entry puts in force or takes back. None also where the entry cannot be read."""
-    try:
-        return entries.decode((row.seq, row.prev, row.hash, row.recorded_ms, row.body)).flip
-    except (LedgerFault, ValueError, KeyError, TypeError):
-        return None
+    return _flip(_decoded(row))
 
 
-def turn_faults(rows: Sequence[EntryRow], turns: Sequence[TurnRow]) -> Iterator[tuple[int, str]]:
+def turn_faults(
+    rows: Sequence[EntryRow], told: Sequence[Told | None], turns: Sequence[TurnRow]
+) -> Iterator[tuple[int, str]]:
     """(seq, what) for each entry of which the rows about imports say otherwise: they decide which entries an import's
-    effects count from and up to, and which digest its rows are compared with."""
-    told: dict[int, list[TurnRow]] = {}
-    for row in rows:
-        if not any(kind in row.body for kind in _TURNING):
-            continue
-        try:
-            entry = entries.decode((row.seq, row.prev, row.hash, row.recorded_ms, row.body))
-        except (LedgerFault, ValueError, KeyError, TypeError):
-            continue  # `cover_faults` says so
-        if entry.flip is not None:
-            told[row.seq] = [TurnRow(row.seq, _TURNS[entry.kind], entry.flip)]
+    effects count from and up to, and which digest its rows are compared with. ``told``: what the entries say."""
+    expected: dict[int, list[TurnRow]] = {}
+    for row, one in zip(rows, told, strict=True):
+        flip = _flip(one)
+        if one is not None and flip is not None:
+            expected[row.seq] = [TurnRow(row.seq, _TURNS[one.kind], flip)]
     found: dict[int, list[TurnRow]] = {}
     for turn in turns:
         found.setdefault(turn.seq, []).append(turn)
     for row in rows:
-        if told.get(row.seq, []) != found.get(row.seq, []):
+        if expected.get(row.seq, []) != found.get(row.seq, []):
             yield row.seq, "turns_altered"
 
 
-def cover_faults(rows: Sequence[EntryRow], effects: Sequence[Effect]) -> Iterator[tuple[int, str]]:
+def cover_faults(
+    rows: Sequence[EntryRow], told: Sequence[Told | None], effects: Sequence[Effect]
+) -> Iterator[tuple[int, str]]:
     """(seq, what) for each entry whose rows of `covers` are not the ones that its body tells."""
     found: dict[int, list[Effect]] = {}
     for effect in effects:
         found.setdefault(effect.seq, []).append(effect)
-    for row in rows:
-        try:
-            told = list(bodies.decode(row.body, row.seq).effects)
-        except (LedgerFault, ValueError, KeyError, TypeError):
+    for row, one in zip(rows, told, strict=True):
+        if one is None:
             yield row.seq, "entry_unreadable"
-            continue
-        if told != found.get(row.seq, []):
+        elif list(one.effects) != found.get(row.seq, []):
             yield row.seq, "covers_altered"
+
+
+def _decoded(row: EntryRow) -> Told | None:
+    try:
+        return bodies.decode(row.body, row.seq)
+    except (LedgerFault, ValueError, KeyError, TypeError):
+        return None
+
+
+def _flip(told: Told | None) -> Flip | None:
+    try:
+        return None if told is None else entries.flip_of(told.kind, told.facts)
+    except (ValueError, KeyError, TypeError):
+        return None

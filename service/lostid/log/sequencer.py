@@ -30,6 +30,7 @@ from lostid.log.jws import thumbprint
 from lostid.log.leaf import SALT_BYTES, Leaf, commitment
 from lostid.log.reading_again import (
     cover_faults,
+    decoded,
     entry_faults,
     flip_of,
     key_faults,
@@ -132,7 +133,8 @@ class Sequencer:
         effects = tree.effects_between(self._conn, after, upto)
         turns = tree.TURNS.run(self._conn, {"after": after, "upto": upto})
         of_entries = entry_faults(rows, after, upto, self._hash_of(after))
-        return [*of_entries, *cover_faults(rows, effects), *turn_faults(rows, turns)]
+        told = decoded(rows)
+        return [*of_entries, *cover_faults(rows, told, effects), *turn_faults(rows, told, turns)]
 
     def _import_faults(self, rows: list[EntryRow]) -> list[tuple[int, str]]:
         """Releases and withdrawals of imports whose rows are not those that the entry names."""

@@ -12,8 +12,8 @@ class Gatherer(Generic[T]):
     """Hands everything that was put in during a turn to ``work``, at the begin of the next. While ``at_once`` pieces of
     work are under way, what comes in waits and then goes together.
 
-    ``work`` begins, and calls what it is given once all is done, whatever happens. It belongs to nobody who asked: they
-    may be cancelled, the work never is.
+    ``work`` begins, raises nothing, and calls what it is given once all is done, whatever happens. It belongs to nobody
+    who asked: they may be cancelled, the work never is.
     """
 
     def __init__(self, work: Callable[[list[T], Ended], None], at_once: int) -> None:
@@ -35,18 +35,15 @@ class Gatherer(Generic[T]):
         self._called = False
         items, self._waiting = self._waiting, []
         self._under_way += 1
-        try:
-            self._work(items, self._ended)
-        except BaseException:  # a mistake, which is for the loop's exception handler: others may still be served
-            self._under_way -= 1
-            raise
+        self._work(items, self._ended)
 
     def _ended(self) -> None:
         self._under_way -= 1
         if self._waiting and not self._called:
             self._start()
-        elif self._idle is not None and not self._busy and not self._idle.done():
+        elif self._idle is not None and not self._busy:
             self._idle.set_result(None)
+            self._idle = None
 
     @property
     def _busy(self) -> bool:
@@ -55,5 +52,6 @@ class Gatherer(Generic[T]):
     async def close(self) -> None:
         """Returns when all that was put in has been worked on."""
         while self._busy:
-            self._idle = asyncio.get_running_loop().create_future()
-            await self._idle
+            if self._idle is None:
+                self._idle = asyncio.get_running_loop().create_future()
+            await asyncio.shield(self._idle)

@@ -24,8 +24,6 @@ class Line(asyncio.Protocol):
     replies to what was asked may still be on their way."""
 
     def __init__(self, transport: asyncio.Transport) -> None:
-        # Sent at once. uvloop would first read and answer all who have asked meanwhile.
-        transport.set_write_buffer_limits(high=0)
         self._transport = transport
         self._loop = asyncio.get_running_loop()
         self._buffer = b""

@@ -120,7 +120,7 @@ class ExactLookup:
 
     def of(self, keys: Sequence[bytes]) -> asyncio.Future[list[Found]]:
         """What is found for each key, in order; FreshnessUnproven for all of them if it is so for one. The question is
-        put now, and so goes with all that is asked in this turn of the loop."""
+        put now, and goes with all that is asked in this turn of the loop, or until the one under way has its answer."""
         ask = _Ask(keys, self._position())
         (self._ledger if self._reader.resting or self.distrusted else self._registry).put(ask)
         return ask.answer
@@ -132,7 +132,7 @@ class ExactLookup:
 
     def _ask_registry(self, asks: list[_Ask], ended: Ended) -> None:
         """The ordinary case without a task: with one the answer would leave turns of the loop later."""
-        parts = [(at, together, part) for at, together in _by_position(asks) for part in _parts(_keys(together))]
+        parts = [(at, together, part) for at, together in _by_position(asks) for part in _split(_keys(together))]
 
         def slowly() -> None:
             self._in_a_task(self._read(parts, asks), ended)
@@ -158,7 +158,8 @@ class ExactLookup:
                 self._take_all(together, part, values)
                 if len(parts) > 1:
                     await asyncio.sleep(0)  # some milliseconds each: let others in between
-        self._settle(asks)
+        finally:
+            self._settle(asks)
 
     def _settle(self, asks: list[_Ask]) -> None:
         for ask in asks:
@@ -271,5 +272,5 @@ def _keys(asks: Iterable[_Ask]) -> list[bytes]:
     return list(dict.fromkeys(key for ask in asks for key in ask.keys))
 
 
-def _parts(keys: list[bytes]) -> Iterable[list[bytes]]:
+def _split(keys: list[bytes]) -> Iterable[list[bytes]]:
     return (keys[start : start + AT_ONCE] for start in range(0, len(keys), AT_ONCE))

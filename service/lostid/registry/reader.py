@@ -72,7 +72,7 @@ class Reader:
         ``again`` is called where it takes `read` to find out, or to say what went wrong. False: nothing was begun, and
         `read` has to be asked."""
         line = self._line
-        if line is None or self.resting or self._doubts:
+        if line is None or self.resting or self._doubts or self._failure is not None:
             return False
         until = asyncio.get_running_loop().time() + self._timeout
         try:
@@ -91,15 +91,18 @@ class Reader:
     ) -> None:
         if isinstance(replies, Exception):
             self._failure = replies
-            again()
-            return
-        reply = replies[0]
-        if isinstance(reply, bytes) and reply[:1] == b"P":
-            told(_values(reply, len(question.keys)))
-        elif isinstance(reply, bytes) and reply[:1] == b"U":
+        elif (reply := replies[0]) == b"U":
             told(None)
-        else:
-            again()
+            return
+        elif isinstance(reply, bytes) and reply[:1] == b"P":
+            try:
+                values = _values(reply, len(question.keys))
+            except Exception as error:  # a mistake of ours, too: nobody waits for ever
+                self._failure = error
+            else:
+                told(values)
+                return
+        again()
 
     async def read(self, questions: Sequence[Question]) -> list[Values | None]:
         """For each question the values of its keys (None: a miss), or None: not proved. Raises RegistryDown."""
@@ -197,7 +200,7 @@ class Reader:
 
 
 def _values(reply: bytes, count: int) -> Values:
-    """Takes apart what scripts/lookup.lua put together. Raises RegistryDown for anything else."""
+    """Takes apart what scripts/lookup.lua put together. Raises redis.InvalidResponse for anything else."""
     values: Values = []
     at = 1
     for _ in range(count):

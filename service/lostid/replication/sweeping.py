@@ -56,7 +56,7 @@ def planned_s(records: int) -> float:
 
 def differing(joined: bytes, seen: bytes) -> Iterator[int]:
     """Which of some buckets have another fingerprint than when they were last right."""
-    for number in range(len(joined) // FINGERPRINT_BYTES):
+    for number in range(len(seen) // FINGERPRINT_BYTES):
         part = slice(number * FINGERPRINT_BYTES, (number + 1) * FINGERPRINT_BYTES)
         if joined[part] != seen[part]:
             yield number
