@@ -151,8 +151,8 @@ async def _follow_sweep(parts: Parts) -> None:
     while True:
         with suppress(LedgerError):
             parts.watch = await parts.reads_pool.read(sweeps.WATCH.arun)
-        if parts.checks.view is not None:
-            parts.checks.lookup.distrusted = parts.watch.alarms > 0
+            if parts.checks.view is not None:
+                parts.checks.lookup.distrusted = parts.watch.alarms > 0
         await asyncio.sleep(1.0)
 
 
@@ -163,6 +163,7 @@ async def _take_care(parts: Parts, confirm: Confirm) -> None:
         view = FilterView(parts.settings.run_dir, parts.keyring.key_id, boot_id())
         position, reader = (lambda: view.page.position()), Reader(parts.redis)
         checks.lookup = ExactLookup(reader, confirm, position, parts.keyring.record_tag_key)
+        checks.lookup.distrusted = True  # until it is known that no alarm is open
         checks.view = view
     else:
         view.refresh()

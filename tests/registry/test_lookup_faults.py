@@ -1,8 +1,8 @@
 """The exact lookup while Redis is slow, dead or gone, and while callers give up."""
 
 import asyncio
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import ModuleType
 from typing import Protocol
 
 import pytest
@@ -10,9 +10,12 @@ import redis
 import uvloop
 
 from lostid.api.health import registry_state
+from lostid.domain.position import Position
+from lostid.domain.record import Record
 from lostid.engines import valkey
 from lostid.registry import lookup, reader
 from lostid.registry.client import open_async_client, open_client
+from lostid.registry.line import Line
 from lostid.registry.lookup import FreshnessUnproven, Source
 from lostid.registry.reader import Question
 from lostid.registry.writer import Writer
@@ -144,12 +147,14 @@ def invalid(*_: object) -> None:
 
 
 @pytest.mark.parametrize("first", [False, True])
-@pytest.mark.parametrize(("where", "what"), [(lookup, "unpack"), (reader, "_values")])
+@pytest.mark.parametrize(
+    ("where", "what"), [(lookup, "unpack"), (reader, "_values"), (reader.Reader, "_lookup"), (Line, "open")]
+)
 @pytest.mark.parametrize("wrong", [mistaken, invalid])
 async def test_no_reader_of_this(
-    own_valkey: Server, monkeypatch: pytest.MonkeyPatch, where: ModuleType, what: str, wrong: object, first: bool
+    own_valkey: Server, monkeypatch: pytest.MonkeyPatch, where: object, what: str, wrong: object, first: bool
 ) -> None:
-    """A reply of the wrong length, or a mistake of ours while a record is read, keeps nobody waiting, neither by the
+    """A reply of the wrong length, or a mistake of ours in asking or in reading, keeps nobody waiting, neither by the
     way of the first question nor by that of the others: the ledger answers, and soon Redis again."""
     async with worker(own_valkey.url, prepared(own_valkey)) as work:
         if not first:
@@ -157,9 +162,48 @@ async def test_no_reader_of_this(
         with monkeypatch.context() as faulty:
             faulty.setattr(where, what, wrong)
             faulty.setattr(asyncio.get_running_loop(), "call_exception_handler", lambda _: None)
+            if what == "open":
+                await work.reader._close()
             for _ in range(3):
                 assert await asyncio.wait_for(work.look(1, 2), 10) == [("reported", Source.LEDGER)] * 2
+                await asyncio.sleep(0.02)  # a probe, or two
         await until_redis_answers(work)
+
+
+async def test_hung_ledger(own_valkey: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While the ledger hangs and the host's position moves on, all who wait are refused together: none waits for the
+    others' time-outs."""
+    monkeypatch.setattr(lookup, "LEDGER_TIMEOUT", 0.1)
+    asked = 0
+
+    async def confirm(_: Sequence[bytes], __: Position) -> Mapping[bytes, Record] | None:
+        nonlocal asked
+        asked += 1
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async with worker(own_valkey.url, confirm=confirm) as work:
+        work.exact.distrusted = True
+        waiting = []
+        for seq in range(1, 21):
+            work.position = at(seq)
+            waiting.append(asyncio.ensure_future(work.look(1)))
+            await asyncio.sleep(0)
+        told = await asyncio.gather(*waiting, return_exceptions=True)
+        assert {type(outcome) for outcome in told} == {FreshnessUnproven}
+        assert asked <= 2 * lookup.LEDGER_AT_ONCE
+
+
+async def test_ledger_gave_up(own_valkey: Server) -> None:
+    """A question that somebody cancelled at the ledger is no answer, and is told."""
+
+    async def confirm(_: Sequence[bytes], __: Position) -> Mapping[bytes, Record] | None:
+        raise asyncio.CancelledError
+
+    async with worker(own_valkey.url, confirm=confirm) as work:
+        work.exact.distrusted = True
+        with pytest.raises(FreshnessUnproven):
+            await asyncio.wait_for(work.look(1), 10)
 
 
 async def test_never_there(own_valkey: Server) -> None:

@@ -55,9 +55,11 @@ class Line(asyncio.Protocol):
         self._late = self._loop.call_at(until, self._end, TimeoutError())
         try:
             self._transport.write(commands)
-        except RuntimeError as closed:  # what uvloop raises where the server went away between two questions
+        except BaseException as error:
             self._forget()
-            raise redis.ConnectionError("the connection was closed") from closed
+            if isinstance(error, RuntimeError):  # of uvloop, where the server went away between two questions
+                raise redis.ConnectionError("the connection was closed") from error
+            raise
 
     async def exchange(self, commands: bytes, count: int, until: float) -> list[Reply]:
         """The same for a coroutine. Raises redis.RedisError, TimeoutError."""

@@ -216,10 +216,13 @@ class ExactLookup:
             return None
 
     async def _ask_ledger(self, asks: list[_Ask]) -> None:
-        for at, together in _by_position(asks):
+        until = (
+            asyncio.get_running_loop().time() + LEDGER_TIMEOUT
+        )  # of all: what waits meanwhile must not wait for each
+        for at, together in _by_position(ask for ask in asks if not ask.answer.done()):
             keys = list(dict.fromkeys(key for ask in together for key in ask.open_keys()))
             try:
-                records = await self._confirmed(keys, at)
+                records = await self._confirmed(keys, at, until)
                 found = {key: Found(records[key], Source.LEDGER) for key in keys}
             except Exception as error:  # whatever it was: nothing has been proved, and the caller must hear it
                 self.counts.refused += len(together)
@@ -234,14 +237,19 @@ class ExactLookup:
                 ask.found = found | ask.found
                 ask.settle()
 
-    async def _confirmed(self, keys: Sequence[bytes], at: Position) -> Mapping[bytes, Record]:
+    async def _confirmed(self, keys: Sequence[bytes], at: Position, until: float) -> Mapping[bytes, Record]:
         """The ledger's records. A question that takes too long is left to itself: nothing cancels a database call."""
+        left = until - asyncio.get_running_loop().time()
+        if left <= 0:
+            raise TimeoutError("the ledger did not answer in time")
         task = asyncio.ensure_future(self._confirm(keys, at))
         self._confirming.add(task)
         task.add_done_callback(self._confirmed_late)
-        done, _ = await asyncio.wait([task], timeout=LEDGER_TIMEOUT)
+        done, _ = await asyncio.wait([task], timeout=left)
         if not done:
             raise TimeoutError("the ledger did not answer in time")
+        if task.cancelled():  # its CancelledError would pass for our own
+            raise LookupError("the question to the ledger was given up")
         records = task.result()
         if records is None:
             raise LookupError("the ledger's server does not hold this host's last entry")

@@ -77,7 +77,7 @@ class Reader:
         until = asyncio.get_running_loop().time() + self._timeout
         try:
             line.ask(self._lookup(question), 1, until, partial(self._replied, question, told, again))
-        except redis.ConnectionError as error:
+        except Exception as error:  # `read` says so, and closes the connection
             self._failure = error
             return False
         return True
@@ -181,7 +181,7 @@ class Reader:
             try:
                 line = self._line or await self._open(until)
                 await line.exchange(packed([b"PING"]), 1, until)
-            except (redis.RedisError, OSError, TimeoutError):
+            except Exception:  # whatever it was: without the next probe Redis would be left alone for ever
                 await self._close()
             else:
                 self._probe = None
