@@ -155,19 +155,40 @@ async def test_no_reader_of_this(
     own_valkey: Server, monkeypatch: pytest.MonkeyPatch, where: object, what: str, wrong: object, first: bool
 ) -> None:
     """A reply of the wrong length, or a mistake of ours in asking or in reading, keeps nobody waiting, neither by the
-    way of the first question nor by that of the others: the ledger answers, and soon Redis again."""
+    way of the first question nor by that of the others: the ledger answers, and soon Redis again. A mistake is heard
+    of."""
+    heard: list[BaseException] = []
     async with worker(own_valkey.url, prepared(own_valkey)) as work:
         if not first:
             await work.look(0)
         with monkeypatch.context() as faulty:
             faulty.setattr(where, what, wrong)
-            faulty.setattr(asyncio.get_running_loop(), "call_exception_handler", lambda _: None)
+            faulty.setattr(
+                asyncio.get_running_loop(), "call_exception_handler", lambda context: heard.append(context["exception"])
+            )
             if what == "open":
                 await work.reader._close()
             for _ in range(3):
                 assert await asyncio.wait_for(work.look(1, 2), 10) == [("reported", Source.LEDGER)] * 2
                 await asyncio.sleep(0.02)  # a probe, or two
         await until_redis_answers(work)
+    if wrong is mistaken:
+        assert {type(error) for error in heard} == {ZeroDivisionError}
+
+
+async def test_mistaken_probe(
+    own_valkey: Server, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A mistake of ours in a probe is heard of, once, and does not end the probes."""
+    async with worker(own_valkey.url, prepared(own_valkey)) as work:
+        with monkeypatch.context() as faulty:
+            faulty.setattr(Line, "open", invalid)
+            assert await work.look(1) == [("reported", Source.LEDGER)]
+            assert work.reader.resting
+            faulty.setattr(Line, "open", mistaken)
+            await asyncio.sleep(0.1)  # ten probes
+        await until_redis_answers(work)
+    assert [told.exc_info[0] for told in caplog.records if told.exc_info] == [ZeroDivisionError]
 
 
 async def test_hung_ledger(own_valkey: Server, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -216,9 +216,8 @@ class ExactLookup:
             return None
 
     async def _ask_ledger(self, asks: list[_Ask]) -> None:
-        until = (
-            asyncio.get_running_loop().time() + LEDGER_TIMEOUT
-        )  # of all: what waits meanwhile must not wait for each
+        # One deadline for all positions: what comes in meanwhile must not wait for each of them.
+        until = asyncio.get_running_loop().time() + LEDGER_TIMEOUT
         for at, together in _by_position(ask for ask in asks if not ask.answer.done()):
             keys = list(dict.fromkeys(key for ask in together for key in ask.open_keys()))
             try:

@@ -4,6 +4,7 @@ What comes back is proved or it is nothing: see scripts/lookup.lua.
 """
 
 import asyncio
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -26,6 +27,8 @@ DOUBTS: Final = 1_000
 _TRIES: Final = 3  # one may find that the script is not loaded, one that the buckets are laid out otherwise
 
 Values = list[bytes | None]
+
+_log = logging.getLogger(__name__)
 
 
 class RegistryDown(Exception):
@@ -77,7 +80,7 @@ class Reader:
         until = asyncio.get_running_loop().time() + self._timeout
         try:
             line.ask(self._lookup(question), 1, until, partial(self._replied, question, told, again))
-        except Exception as error:  # `read` says so, and closes the connection
+        except Exception as error:  # `read` raises it, and closes the connection
             self._failure = error
             return False
         return True
@@ -97,7 +100,7 @@ class Reader:
         elif isinstance(reply, bytes) and reply[:1] == b"P":
             try:
                 values = _values(reply, len(question.keys))
-            except Exception as error:  # a mistake of ours, too: nobody waits for ever
+            except Exception as error:  # a mistake of ours, too: `read` raises it, so nobody waits for ever
                 self._failure = error
             else:
                 told(values)
@@ -174,14 +177,21 @@ class Reader:
         return self._line
 
     async def _probing(self) -> None:
-        """Ask for a sign of life now and then until there is one."""
+        """Ask for a sign of life now and then until there is one. Whatever goes wrong: without the next probe Redis
+        would be left alone for ever."""
+        heard = False
         while True:
             await asyncio.sleep(self._rest)
             until = asyncio.get_running_loop().time() + self._timeout
             try:
                 line = self._line or await self._open(until)
                 await line.exchange(packed([b"PING"]), 1, until)
-            except Exception:  # whatever it was: without the next probe Redis would be left alone for ever
+            except (redis.RedisError, OSError, TimeoutError):
+                await self._close()
+            except Exception as mistake:  # of ours, and to be heard of: once, not twice a second
+                if not heard:
+                    _log.error("redis is left alone, for a probe of it failed", exc_info=mistake)
+                heard = True
                 await self._close()
             else:
                 self._probe = None
