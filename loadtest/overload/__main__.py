@@ -1,17 +1,19 @@
 """``python -m overload``: finds the capacity of one worker, asks three times that, and holds what comes of it to the
 promises.
 
-The server and all its processes run on one core, this driver on another. One check in five asks for a signed receipt,
-as banks do; the others are plain.
+The server and all its processes run on one core, this driver on another; with ``--front`` the recommended front stands
+before the server, on the server's core. One check in five asks for a signed receipt, as banks do; the others are plain.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import math
 import os
 import sys
+import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
@@ -21,7 +23,7 @@ from rich.table import Table
 from lostid_load.population import Holder, number_of
 from lostid_load.server import Running, running
 from lostid_load.wire import request
-from overload import figures
+from overload import figures, front
 from overload.figures import Figure
 from overload.flood import Seen, Stream, flood
 from overload.idlers import idlers
@@ -36,8 +38,8 @@ _NORMAL_AFTER_S = 5
 class Town:
     """The tenants of a server, and what they ask."""
 
-    def __init__(self, server: Running) -> None:
-        self.port = server.port
+    def __init__(self, server: Running, port: int) -> None:
+        self.port = port  # where it is asked
         self._keys = [server.key("--org", f"desk-{place}", "--role", "checker") for place in range(_TENANTS)]
         self._police = server.key("--org", "police", "--role", "reporter", "--station", "st-1", "--operator", "load-1")
         self._reported = 0
@@ -69,14 +71,17 @@ class Town:
 
 def capacity(town: Town, console: Console) -> float:
     """The most that was asked in a second and answered in time: rates rise until answers come late, and the gap between
-    the last two is halved, for every other figure is a multiple of this one."""
+    the last two is halved, for every other figure is a multiple of this one. A rate is asked for twice before it counts
+    as too high: one stop of the machine in four seconds is no limit of the server's."""
     best, kept, rate, failed = 0.0, 0.0, 1_000.0, math.inf
     while failed > max(kept * 1.03, 100.0):
-        seen = town.ask(rate, 4.0)
-        answered = len(seen.answered) / 4.0
-        console.print(f"asked {rate:8,.0f}/s, answered {answered:8,.0f}/s")
-        if figures.sustained(seen):
-            best, kept = max(best, answered), rate
+        for _ in range(2):
+            seen = town.ask(rate, 4.0)
+            answered = len(seen.answered) / 4.0
+            console.print(f"asked {rate:8,.0f}/s, answered {answered:8,.0f}/s")
+            if figures.sustained(seen):
+                best, kept = max(best, answered), rate
+                break
         else:
             failed = rate
         rate = kept * 1.5 if failed == math.inf else (kept + failed) / 2
@@ -108,21 +113,23 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="overload", description=__doc__)
     parser.add_argument("--seconds", type=float, default=120.0, help="of three times the capacity (120)")
     parser.add_argument("--out", default="loadtest-results/overload.json")
+    parser.add_argument("--front", action="store_true", help="behind the HAProxy of docs/operations.md")
     options = parser.parse_args()
     console = Console(stderr=True)
     os.sched_setaffinity(0, {DRIVER_CORE})
-    with on_core(SERVER_CORE):
-        started = running(1)
-        server = started.__enter__()
-    try:
-        town = Town(server)
+    with contextlib.ExitStack() as ends:
+        with on_core(SERVER_CORE):
+            server = ends.enter_context(running(1))
+            port = server.port
+            if options.front:
+                folder = ends.enter_context(tempfile.TemporaryDirectory(prefix="front-"))
+                port = ends.enter_context(front.before(server.port, Path(folder)))
+        town = Town(server, port)
         most = capacity(town, console)
         if not most:
             console.print("nothing was answered in time")
             return 1
         found = measure(town, most, options.seconds)
-    finally:
-        started.__exit__(None, None, None)
     table = Table("", "seen", "limit", "", title=f"one worker, {most:,.0f} checks a second")
     for figure in found:
         sign = ">=" if figure.at_least else "<="
@@ -130,7 +137,12 @@ def main() -> int:
     console.print(table)
     out = Path(options.out)
     out.parent.mkdir(parents=True, exist_ok=True)
-    told = {"capacity": most, "seconds": options.seconds, "figures": [asdict(figure) for figure in found]}
+    told = {
+        "front": options.front,
+        "capacity": most,
+        "seconds": options.seconds,
+        "figures": [asdict(figure) for figure in found],
+    }
     out.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
     return 0 if all(figure.kept for figure in found) else 1
 

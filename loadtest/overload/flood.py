@@ -130,8 +130,12 @@ def _await_accepted(conns: dict[int, _Conn]) -> None:
         conn.socket.settimeout(_PATIENCE_S)
         conn.socket.sendall(b"GET /livez HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
     for conn in conns.values():
-        while not conn.socket.recv(65536).endswith(b"}"):
-            pass
+        answer = b""
+        while not _is_whole(answer):
+            received = conn.socket.recv(65536)
+            if not received:
+                raise ConnectionError("the server closed a connection before anything was asked of it")
+            answer += received
         conn.socket.setblocking(False)
 
 
@@ -177,9 +181,7 @@ def _send_due(runner: _Runner, now: float) -> None:
 def _take(conn: _Conn, data: bytes) -> None:
     if conn.buffer:
         data = conn.buffer + data
-    head = data.find(b"\r\n\r\n")
-    at = data.find(b"ontent-length: ", 0, head)
-    if head < 0 or len(data) < head + 4 + int(data[at + 15 : data.find(b"\r", at)]):
+    if not _is_whole(data):
         conn.buffer = data
         return
     conn.buffer = b""
@@ -199,6 +201,12 @@ def _take(conn: _Conn, data: bytes) -> None:
     else:
         seen.others[status.decode()] = seen.others.get(status.decode(), 0) + 1
     runner.free.append(conn)
+
+
+def _is_whole(answer: bytes) -> bool:
+    head = answer.find(b"\r\n\r\n")
+    at = answer.find(b"ontent-length: ", 0, head)
+    return head >= 0 and len(answer) >= head + 4 + int(answer[at + 15 : answer.find(b"\r", at)])
 
 
 def _lose(conn: _Conn) -> None:
