@@ -10,7 +10,6 @@ import os
 import re
 import shutil
 import subprocess
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,11 +17,10 @@ from pathlib import Path
 from peers.contenders import Absent, accepts, await_true, ended, free_port
 
 CONFIGURATION = Path(__file__).parents[2] / "docs" / "haproxy.cfg"
-_SETTLED_S = 6.0  # longer than its slow start
 _ONE_WORKER = {
     "    maxconn 20000": "    nbthread 1\n    maxconn 9000",
-    "sc0_conn_cur gt 500": "sc0_conn_cur gt 9000",
-    "slowstart 5s maxconn 12": "slowstart 5s maxconn 6",
+    "{ sc0_conn_cur gt 500 } || { sc0_conn_rate gt 400 }": "{ sc0_conn_cur gt 9000 }",
+    "shutdown-sessions maxconn 12": "shutdown-sessions maxconn 6",
     "avg_queue(checks) gt 384": "avg_queue(checks) gt 192",
     "avg_queue(checks) gt 768": "avg_queue(checks) gt 384",
 }
@@ -88,5 +86,4 @@ def before(server_port: int, folder: Path) -> Iterator[int]:
     port = free_port()
     with started(plain(port, server_port, _ONE_WORKER, folder), folder):
         await_true(lambda: accepts(port))
-        time.sleep(_SETTLED_S)
         yield port

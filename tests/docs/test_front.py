@@ -102,7 +102,8 @@ def test_front(server: Server, tmp_path: Path) -> None:
     police = server.key("reporter", org="front-police", station="st-1", operator="officer-1")
     with haproxy(server, tmp_path) as found:
         with found.client(server.key("checker", org="front-hotel")) as desk, found.client(police) as counter:
-            asked = {"document": document, "operator": "desk-1", "purpose": "hotel.check_in"}
+            asked_by = {"operator": "desk-1", "purpose": "hotel.check_in"}
+            asked = {"document": document, **asked_by}
             wait_for(lambda: desk.post("/v1/checks", json=asked).status_code == 200, 30, "an answer")
             report = {"document": document, "reason": "lost", "operator": "officer-1", "case_number": "F-1"}
             report["effective_at"] = "2025-01-01"
@@ -112,6 +113,10 @@ def test_front(server: Server, tmp_path: Path) -> None:
             assert (again.status_code, again.headers["idempotent-replayed"]) == (201, "true")
             assert "strict-transport-security" in again.headers
             wait_for(lambda: desk.post("/v1/checks", json=asked).json().get("status") == "reported", 30, "reported")
+            everybody = [{"document": card().json()} for _ in range(499)] + [{"document": document}]
+            batch = desk.post("/v1/checks/batch", json={**asked_by, "checks": everybody})  # more than the front keeps
+            statuses = [result["status"] for result in batch.json()["results"]]
+            assert (batch.status_code, statuses) == (200, ["clear"] * 499 + ["reported"])
             for path in ("/metrics", "/v1/status", "/readyz", "/livez"):
                 assert desk.get(path, headers={"X-Forwarded-For": "127.0.0.1"}).status_code == 404
         hidden = b"GET /v1/sandbox/scenarios HTTP/1.1\r\nHost: x\r\n\r\n"

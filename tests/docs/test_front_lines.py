@@ -1,166 +1,26 @@
 """How the recommended front lines requests up, and whom it refuses: before a host that answers when it is told to.
 
-What it reckons with is made small (`CHANGES`): a host takes one check at a time, and one more request of the same key
+What it reckons with is made small (`fronting.CHANGES`): a host takes one check at a time, and one more request of a key
 counts as a second of waiting, so that no pause of this machine changes the order."""
 
-import contextlib
-import http.server
 import json
-import queue
 import re
-import socket
-import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from lostid.api.problems import Problem, render
-from overload import front
-from peers.contenders import Absent, accepts
 from tests.clients.desks import number
+from tests.docs.fronting import BATCH, CHECK, REPORT, Front, Host, before, fronted, received
 from tests.serving import free_port
 from tests.waiting import wait_for
-
-CHANGES = {
-    "    maxconn 20000": "    nbthread 1\n    maxconn 200",
-    "slowstart 5s maxconn 12": "maxconn 1",
-    "avg_queue(checks) gt 384": "avg_queue(checks) gt 7",
-    "avg_queue(checks) gt 768": "avg_queue(checks) gt 12",
-    "{ avg_queue(checks) gt 7 } { sc1_conn_cur gt 64 }": "{ avg_queue(checks) gt 7 } { sc1_conn_cur gt 3 }",
-    "sc1_conn_cur,mul(4)": "sc1_conn_cur,mul(1000)",
-    "timeout queue 200ms": "timeout queue 20s",
-}
-CHECK, BATCH, REPORT = "/v1/checks", "/v1/checks/batch", "/v1/reports"
-
-
-@dataclass
-class Host:
-    """Knows the keys that begin with `known`. `asked`: who asked, in the order in which it was let through."""
-
-    asked: "queue.Queue[str]" = field(default_factory=queue.Queue)
-    may_answer: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
-
-    def answer(self, name: str) -> tuple[int, bytes]:
-        if name == "probe":
-            return 200, b"{}"
-        self.asked.put(name)
-        assert self.may_answer.acquire(timeout=30)
-        return (200 if name.startswith("known") else 401), b"{}"
-
-    def next(self) -> str:
-        """Who is let through next, once the last was answered."""
-        name = self.asked.get(timeout=20)
-        self.may_answer.release()
-        return name
-
-
-class Handler(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    host: Host
-
-    def do_GET(self) -> None:
-        self.reply("probe")
-
-    def do_POST(self) -> None:
-        self.rfile.read(int(self.headers["Content-Length"]))
-        self.reply((self.headers["Authorization"] or "nobody").removeprefix("Bearer "))
-
-    def reply(self, name: str) -> None:
-        status, body = self.host.answer(name)
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: Any) -> None:
-        """Nothing."""
-
-
-@dataclass
-class Front:
-    port: int
-    host: Host
-    ends: contextlib.ExitStack
-
-    def send(self, key: str, path: str = CHECK, **headers: str) -> socket.socket:
-        """A request on a connection of its own; what comes back is read with `received`."""
-        connection = self.ends.enter_context(socket.create_connection(("127.0.0.1", self.port), 20))
-        fields = {"Host": "x", "Content-Length": "2", "Authorization": f"Bearer {key}"}
-        fields |= {name.replace("_", "-"): value for name, value in headers.items()}
-        head = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
-        connection.sendall(f"POST {path} HTTP/1.1\r\n{head}\r\n{{}}".encode())
-        return connection
-
-    def introduce(self, *keys: str) -> None:
-        """Each is answered once, so that the front knows it."""
-        for key in keys:
-            asked = self.send(key)
-            assert self.host.next() == key
-            assert received(asked)[0] == 200
-
-    def fill(self, *keys: str) -> list[socket.socket]:
-        """These ask, in this order: the first is let through, the others wait."""
-        sent = [self.send(keys[0])]
-        wait_for(lambda: not self.host.asked.empty(), 20, "the first one to be let through")
-        for waiting, key in enumerate(keys[1:], 1):
-            sent.append(self.send(key))
-            wait_for(lambda waiting=waiting: self.waiting() == waiting, 20, f"{waiting} to wait")  # type: ignore[misc]
-        return sent
-
-    def waiting(self) -> int:
-        """Checks that wait, as HAProxy itself counts them."""
-        with socket.socket(socket.AF_UNIX) as admin:
-            admin.connect(str(self.admin))
-            admin.sendall(b"show stat checks 2 -1\n")
-            told = b"".join(iter(lambda: admin.recv(65536), b"")).decode()
-        names, values, *_ = [line.split(",") for line in told.splitlines()]
-        return int(dict(zip(names, values, strict=True))["qcur"])
-
-    admin: Path = Path()
-
-
-def received(connection: socket.socket) -> tuple[int, dict[str, str], bytes]:
-    """Status, headers and body of an answer."""
-    data = b""
-    while b"\r\n\r\n" not in data or len(data.partition(b"\r\n\r\n")[2]) < length_in(data):
-        part = connection.recv(65536)
-        assert part, data
-        data += part
-    head, _, body = data.partition(b"\r\n\r\n")
-    first, *lines = head.decode().split("\r\n")
-    return int(first.split()[1]), {name.lower(): value for name, value in (line.split(": ", 1) for line in lines)}, body
-
-
-def length_in(data: bytes) -> int:
-    found = re.search(rb"(?i)content-length: (\d+)", data)
-    assert found, data
-    return int(found[1])
 
 
 @pytest.fixture
 def found(tmp_path: Path) -> Iterator[Front]:
-    """A front before one such host."""
-    host = Host()
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), type("Bound", (Handler,), {"host": host}))
-    server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    port = free_port()
-    try:
-        front.program()
-    except Absent as absent:
-        pytest.skip(str(absent))
-    text = front.plain(port, server.server_address[1], CHANGES, tmp_path)
-    try:
-        with contextlib.ExitStack() as ends, front.started(text, tmp_path):
-            wait_for(lambda: accepts(port), 20, "the front")
-            yield Front(port, host, ends, tmp_path / "admin.sock")
-    finally:
-        host.may_answer.release(1_000)
-        server.shutdown()
-        server.server_close()
+    with fronted(tmp_path) as one:
+        yield one
 
 
 def test_who_has_least_under_way_is_next(found: Front) -> None:
@@ -180,27 +40,109 @@ def test_strangers_are_all_one(found: Front) -> None:
     assert [found.host.next() for _ in range(6)] == [strangers[0], "known-desk", *strangers[1:]]
 
 
-def test_who_has_most_under_way_is_refused_first(found: Front) -> None:
+def test_a_key_is_one_however_its_header_is_written(found: Front) -> None:
+    """What a host takes for one key is one here: else a key that is written in many ways had as many shares."""
     found.introduce("known-greedy", "known-modest")
-    found.fill(*["known-greedy"] * 9)
-    assert received(found.send("known-greedy"))[0] == 503
-    modest = found.send("known-modest")
+    found.fill("known-greedy")
+    ways = (
+        "bearer known-greedy",
+        "BEARER  known-greedy",
+        "Bearer\tknown-greedy",
+        "Bearer \t known-greedy\t",
+        "Bearer known-greedy ",
+    )
+    for written in ways:
+        found.send("", Authorization=written)
+    wait_for(lambda: found.waiting() == len(ways), 20, "all of them to wait")
+    found.send("known-modest")
+    wait_for(lambda: found.waiting() == len(ways) + 1, 20, "the other to wait")
+    assert [found.host.next() for _ in range(3)] == ["known-greedy", "known-modest", "known-greedy"]
+
+
+def test_what_anybody_may_read_makes_no_key_known(found: Front) -> None:
+    """The log is public where the operator wants it; a key that was made up is answered there like any other."""
+    found.introduce("known-desk")
+    readers = [f"known-reader-{place}" for place in range(5)]
+    for reader in readers:
+        assert received(found.send(reader, "/v1/log/checkpoint", "GET"))[0] == 200
+    found.fill(*readers, "known-desk")
+    assert [found.host.next() for _ in range(6)] == [readers[0], "known-desk", *readers[1:]]
+
+
+def test_a_body_that_does_not_come_holds_no_place(found: Front) -> None:
+    """As many as like may send more than the front keeps, and then nothing: checks and reports go on. Of what the front
+    can keep no host hears before it is whole."""
+    found.introduce("known-desk")
+    small = found.raw(
+        f"POST {CHECK} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer slow\r\nContent-Length: 9\r\n\r\n".encode()
+    )
+    begun = f"Content-Length: 200000\r\n\r\n{' ' * 25_000}"
+    chunked = "Transfer-Encoding: chunked\r\n\r\n" + f"{1_000:x}\r\n{' ' * 1_000}\r\n" * 25
+    for place in range(8):
+        path, rest = (CHECK, BATCH, REPORT)[place % 3], (begun, chunked)[place % 2]
+        found.raw(f"POST {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer x-{place}\r\n{rest}".encode())
+    wait_for(lambda: len(found.host.heard) == 1 + 8, 20, "all of them to have reached the host")
+    late = found.raw(f"POST {CHECK} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer x-8\r\n{begun}".encode())
+    assert received(late)[0] == 503
+    for path in (CHECK, REPORT):
+        asked = found.send("known-desk", path)
+        assert found.host.next() == "known-desk"
+        assert received(asked)[0] == 200
+    small.sendall(b" " * 9)
+    assert found.host.next() == "slow"
+
+
+def test_an_escape_hides_no_path(found: Front) -> None:
+    """A host takes `%63` for `c`: the line of checks, and what stays inside, would be found by no rule."""
+    for method, path in (("POST", "/v1/%63hecks"), ("GET", "/%72eadyz"), ("GET", "/readyz"), ("GET", "/metrics")):
+        status, headers, body = received(found.send("known-desk", path, method))
+        problem = json.loads(body)
+        assert (status, headers["content-type"]) == (404, "application/problem+json")
+        assert problem == json.loads(render(Problem("not_found"), problem["request_id"], zh=False).body)
+
+
+def test_who_has_gone_is_not_asked_for(found: Front) -> None:
+    found.introduce("known-desk", "known-other")
+    gone = found.fill(*["known-desk"] * 4, "known-other")[1:4]
+    for connection in gone:
+        connection.close()
+    wait_for(lambda: found.waiting() == 1, 20, "nobody but the other to wait")
+    assert [found.host.next() for _ in range(2)] == ["known-desk", "known-other"]
+
+
+def test_the_host_hears_where_a_caller_is(found: Front) -> None:
+    """As the front sees it, not as the caller says."""
+    found.introduce("known-desk")
+    found.send("known-desk", X_Forwarded_For="10.1.2.3", Upgrade="h2c")
+    assert found.host.next() == "known-desk"
+    heard = found.host.heard[-1]
+    assert (heard.get_all("X-Forwarded-For"), heard["Upgrade"]) == (["127.0.0.1"], None)
+
+
+@pytest.mark.parametrize("path", [CHECK, BATCH, REPORT])
+def test_who_has_most_under_way_is_refused_first(found: Front, path: str) -> None:
+    found.introduce("known-greedy", "known-modest")
+    found.fill(*["known-greedy"] * 9, path=path)
+    assert received(found.send("known-greedy", path))[0] == 503
+    modest = found.send("known-modest", path)
     assert [found.host.next() for _ in range(2)] == ["known-greedy", "known-modest"]
     assert received(modest)[0] == 200
 
 
-def test_everybody_is_refused_when_too_many_wait(found: Front) -> None:
+@pytest.mark.parametrize("path", [CHECK, BATCH])
+def test_everybody_is_refused_when_too_many_wait(found: Front, path: str) -> None:
     keys = [f"known-{place}" for place in range(14)]
     found.introduce(*keys, "known-last")
-    found.fill(*keys)
-    assert received(found.send("known-last"))[0] == 503
+    found.fill(*keys, path=path)
+    assert received(found.send("known-last", path))[0] == 503
 
 
 def test_a_refusal_is_the_one_of_the_hosts(found: Front) -> None:
     """The problem that a host would send, in both languages; the request's own id, unless a number may be in it."""
     found.introduce("known-greedy")
     found.fill(*["known-greedy"] * 9)
-    for language, zh in (("zh-CN,zh;q=0.9", True), ("en", False)):
+    languages = {"zh-CN,zh;q=0.9": True, "zh": True, "en": False, "en, zh;q=0.1": False, "zh;q=0": False, "": False}
+    for language, zh in languages.items():
         status, headers, body = received(found.send("known-greedy", Request_Id="desk_0001", Accept_Language=language))
         expected = render(Problem("overloaded"), "desk_0001", zh=zh)
         assert (status, json.loads(body)) == (expected.status, json.loads(expected.body))
@@ -208,33 +150,52 @@ def test_a_refusal_is_the_one_of_the_hosts(found: Front) -> None:
         for name in ("content-type", "request-id", "retry-after", "cache-control"):
             assert headers[name] == wanted[name]
     card = number()
-    for sent in (card, f"{card[:6]}-{card[6:14]}_{card[14:]}", "a b c d e f", "short", 'x"y\\zzzzzzz'):
+    numbered = (card, f"{card[:6]}-{card[6:14]}_{card[14:]}", f"abcdefgh,{card[:6]} {card[6:]}")
+    hurtful = ('x"y\\zzzzzzz', 'abcdefgh, x"y\\', 'abcdefgh\r\nRequest-Id: e","code":"clear')
+    for sent in (*numbered, *hurtful, "a b c d e f", "short"):
         _, headers, body = received(found.send("known-greedy", Request_Id=sent))
         assert re.fullmatch(r"req_[0-9a-f-]{36}", headers["request-id"])
         assert json.loads(body)["request_id"] == headers["request-id"]
         assert sent.encode() not in body
 
 
-def test_reports_and_batches_do_not_wait_behind_checks(found: Front) -> None:
+def test_no_line_waits_for_another(found: Front) -> None:
+    """Checks, batches, what else writes, and what only reads."""
     found.introduce("known-desk")
     found.fill(*["known-desk"] * 5)
     assert found.host.asked.get(timeout=20) == "known-desk"
-    for path in (REPORT, BATCH):
+    for path in (BATCH, REPORT):
         found.send("known-police", path)
         assert found.host.asked.get(timeout=20) == "known-police"
+    found.send("known-police", REPORT)
+    wait_for(lambda: found.waiting(REPORT) == 1, 20, "the second report to wait")
+    assert received(found.send("known-auditor", "/v1/log/checkpoint", "GET"))[0] == 200
+
+
+def test_a_host_that_is_not_ready_is_left_by_all_lines(found: Front) -> None:
+    found.host.ready = False
+    for line in ("checks", "batches", "control", "reads", "partial"):
+        wait_for(lambda line=line: found.told(line, 4)["status"].startswith("DOWN"), 20, line)  # type: ignore[misc]
+    assert received(found.send("known-desk"))[0] == 503
 
 
 def test_without_a_host(tmp_path: Path) -> None:
     """Nobody is there: a 503 of the same form, after the front has tried."""
-    try:
-        front.program()
-    except Absent as absent:
-        pytest.skip(str(absent))
-    port = free_port()
-    with contextlib.ExitStack() as ends, front.started(front.plain(port, free_port(), CHANGES, tmp_path), tmp_path):
-        wait_for(lambda: accepts(port), 20, "the front")
-        status, headers, body = received(Front(port, Host(), ends).send("known-desk"))
+    with before(free_port(), Host(), tmp_path) as found:
+        status, headers, body = received(found.send("known-desk", Request_Id="desk_0001"))
     assert (status, headers["retry-after"], headers["content-type"]) == (503, "1", "application/problem+json")
-    problem = json.loads(body)
-    assert problem == json.loads(render(Problem("overloaded"), problem["request_id"], zh=False).body)
-    assert headers["request-id"] == problem["request_id"]
+    assert headers["request-id"] == "desk_0001"
+    assert json.loads(body) == json.loads(render(Problem("overloaded"), "desk_0001", zh=False).body)
+
+
+def test_a_host_that_breaks_off(found: Front) -> None:
+    """No 502: that is no code of the contract. What became of the request nobody knows; only where it does no harm does
+    the front itself send it again."""
+    times = {("POST", CHECK, ""): 3, ("POST", REPORT, "key-1"): 3, ("POST", REPORT, ""): 1, ("PUT", REPORT, "key-1"): 1}
+    for (method, path, key), expected in times.items():
+        found.host.heard.clear()
+        more = {"Idempotency_Key": key} if key else {}
+        status, headers, body = received(found.send("breaks-off", path, method, **more))
+        assert (status, headers["retry-after"], len(found.host.heard)) == (503, "1", expected)
+        problem = json.loads(body)
+        assert problem == json.loads(render(Problem("ledger_unavailable"), problem["request_id"], zh=False).body)
