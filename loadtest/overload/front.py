@@ -19,7 +19,7 @@ from peers.contenders import Absent, accepts, await_true, ended, free_port
 CONFIGURATION = Path(__file__).parents[2] / "docs" / "haproxy.cfg"
 _ONE_WORKER = {
     "    maxconn 20000": "    nbthread 1\n    maxconn 9000",
-    "{ sc0_conn_cur gt 500 } || { sc0_conn_rate gt 400 }": "{ sc0_conn_cur gt 9000 }",
+    "{ sc0_conn_cur gt 500 } || { sc0_conn_rate gt 100 }": "{ sc0_conn_cur gt 9000 }",
     "shutdown-sessions maxconn 12": "shutdown-sessions maxconn 6",
     "avg_queue(checks) gt 384": "avg_queue(checks) gt 192",
     "avg_queue(checks) gt 768": "avg_queue(checks) gt 384",
@@ -55,7 +55,7 @@ def changed(changes: Mapping[str, str], folder: Path) -> str:
 def plain(port: int, host_port: int, changes: Mapping[str, str], folder: Path) -> str:
     """The same without TLS, on this port, before one host on this machine."""
     places = {
-        "bind :443 ssl crt /etc/haproxy/lostid.pem alpn h2,http/1.1": f"bind 127.0.0.1:{port}",
+        "bind :443 ssl crt /etc/haproxy/lostid.pem alpn http/1.1": f"bind 127.0.0.1:{port}",
         "10.0.0.11:8080": f"127.0.0.1:{host_port}",
     }
     return re.sub(r"^    server host-2 .*\n", "", changed({**places, **changes}, folder), flags=re.MULTILINE)

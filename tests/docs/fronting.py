@@ -46,6 +46,7 @@ class Host:
     asked: "queue.Queue[str]" = field(default_factory=queue.Queue)
     heard: list[Message] = field(default_factory=list)
     ready: bool = True
+    revoked: set[str] = field(default_factory=set)
     may_answer: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
 
     def answer(self, name: str) -> tuple[int, bytes]:
@@ -53,7 +54,7 @@ class Host:
             return (200 if name == "probe" else 503), b"{}"
         self.asked.put(name)
         assert self.may_answer.acquire(timeout=30)
-        return (200 if name.startswith("known") else 401), b"{}"
+        return (200 if name.startswith("known") and name not in self.revoked else 401), b"{}"
 
     def next(self) -> str:
         """Who is let through next, once the last was answered."""
