@@ -19,7 +19,7 @@ from cryptography.x509.oid import NameOID
 
 from overload import front
 from peers.contenders import Absent
-from tests.clients.desks import card
+from tests.clients.desks import NEW, card
 from tests.serving import Server, free_port
 from tests.waiting import wait_for
 
@@ -113,10 +113,11 @@ def test_front(server: Server, tmp_path: Path) -> None:
             assert (again.status_code, again.headers["idempotent-replayed"]) == (201, "true")
             assert "strict-transport-security" in again.headers
             wait_for(lambda: desk.post("/v1/checks", json=asked).json().get("status") == "reported", 30, "reported")
-            everybody = [{"document": card().json()} for _ in range(499)] + [{"document": document}]
+            # Newer cards than any that another test reported: its imports draw their numbers by chance.
+            everybody = [{"document": card(NEW).json()} for _ in range(499)] + [{"document": document}]
             batch = desk.post("/v1/checks/batch", json={**asked_by, "checks": everybody})  # more than the front keeps
             statuses = [result["status"] for result in batch.json()["results"]]
-            assert (batch.status_code, len(statuses), statuses[-1]) == (200, 500, "reported")
+            assert (batch.status_code, statuses) == (200, ["clear"] * 499 + ["reported"])
             for path in ("/metrics", "/v1/status", "/readyz", "/livez"):
                 assert desk.get(path, headers={"X-Forwarded-For": "127.0.0.1"}).status_code == 404
         hidden = b"GET /v1/sandbox/scenarios HTTP/1.1\r\nHost: x\r\n\r\n"
