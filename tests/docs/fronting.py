@@ -6,7 +6,7 @@ import queue
 import re
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from email.message import Message
 from pathlib import Path
@@ -46,6 +46,7 @@ class Host:
     asked: "queue.Queue[str]" = field(default_factory=queue.Queue)
     heard: list[Message] = field(default_factory=list)
     ready: bool = True
+    holds_reads: bool = False  # else they are answered at once
     revoked: set[str] = field(default_factory=set)
     may_answer: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
 
@@ -68,7 +69,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
     host: Host
 
     def do_GET(self) -> None:
-        self.reply("probe" if self.host.ready else "nobody")
+        if self.host.holds_reads and self.path != "/readyz":
+            self.reply("known-reader")
+        else:
+            self.reply("probe" if self.host.ready else "nobody")
 
     def do_POST(self) -> None:
         self.host.heard.append(self.headers)
@@ -95,6 +99,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 class Server(http.server.ThreadingHTTPServer):
     daemon_threads = True
+    request_queue_size = 128
 
     def handle_error(self, *_: Any) -> None:
         """The front went away."""
@@ -113,10 +118,14 @@ class Front:
         head = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
         return self.raw(f"{method} {path} HTTP/1.1\r\n{head}\r\n{{}}".encode())
 
-    def raw(self, sent: bytes) -> socket.socket:
-        connection = self.ends.enter_context(socket.create_connection(("127.0.0.1", self.port), 20))
+    def raw(self, sent: bytes, source: str = "127.0.0.1") -> socket.socket:
+        """These bytes, on a connection of its own from this address of the machine."""
+        connection = self.ends.enter_context(socket.create_connection(("127.0.0.1", self.port), 20, (source, 0)))
         connection.sendall(sent)
         return connection
+
+    def begin(self, key: str, source: str = "127.0.0.1") -> socket.socket:
+        return self.raw(begun(key), source)
 
     def introduce(self, *keys: str) -> None:
         """Each is answered once, so that the front knows it."""
@@ -150,6 +159,12 @@ class Front:
     admin: Path = Path()
 
 
+def begun(key: str, method: str = "POST", path: str = REPORT) -> bytes:
+    """The beginning of a request of which more is to come than the front keeps: 25,000 bytes of a body of 200,000."""
+    head = f"Host: x\r\nAuthorization: Bearer {key}\r\nContent-Length: 200000\r\n\r\n"
+    return f"{method} {path} HTTP/1.1\r\n{head}{' ' * 25_000}".encode()
+
+
 def received(connection: socket.socket) -> tuple[int, dict[str, str], bytes]:
     """Status, headers and body of an answer."""
     data = b""
@@ -169,13 +184,13 @@ def length_in(data: bytes) -> int:
 
 
 @contextlib.contextmanager
-def fronted(folder: Path) -> Iterator[Front]:
+def fronted(folder: Path, changes: Mapping[str, str] = CHANGES) -> Iterator[Front]:
     """A front before one such host. Where there is no HAProxy the test is skipped."""
     host = Host()
     server = Server(("127.0.0.1", 0), type("Bound", (Handler,), {"host": host}))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
-        with before(server.server_address[1], host, folder) as found:
+        with before(server.server_address[1], host, folder, changes) as found:
             yield found
     finally:
         host.may_answer.release(1_000)
@@ -184,13 +199,13 @@ def fronted(folder: Path) -> Iterator[Front]:
 
 
 @contextlib.contextmanager
-def before(host_port: int, host: Host, folder: Path) -> Iterator[Front]:
+def before(host_port: int, host: Host, folder: Path, changes: Mapping[str, str] = CHANGES) -> Iterator[Front]:
     """The same before whoever listens at this port, or nobody."""
     try:
         front.program()
     except Absent as absent:
         pytest.skip(str(absent))
     port = free_port()
-    with contextlib.ExitStack() as ends, front.started(front.plain(port, host_port, CHANGES, folder), folder):
+    with contextlib.ExitStack() as ends, front.started(front.plain(port, host_port, changes, folder), folder):
         wait_for(lambda: (folder / "admin.sock").exists() and accepts(port), 20, "the front")
         yield Front(port, host, ends, folder / "admin.sock")

@@ -71,6 +71,19 @@ def test_a_key_that_was_revoked_is_a_stranger(found: Front) -> None:
     assert [found.host.next() for _ in range(6)] == [revoked[0], "known-desk", *revoked[1:]]
 
 
+def test_what_strangers_read_is_not_in_the_way_of_what_they_write(found: Front) -> None:
+    """The log is public: whoever reads it a lot must not keep those from writing whom the front does not know yet."""
+    keys = [f"known-{place}" for place in range(9)]
+    found.introduce(*keys)
+    found.fill(*keys, path=REPORT)
+    found.host.holds_reads = True
+    for _ in range(5):
+        found.send("known-reader", "/v1/log/checkpoint", "GET")
+    wait_for(lambda: found.host.asked.qsize() == 1 + 5, 20, "the readers to be let through")
+    found.send("known-officer", REPORT)
+    wait_for(lambda: found.waiting(REPORT) == len(keys), 20, "the new one to wait with the others")
+
+
 def test_what_anybody_may_read_makes_no_key_known(found: Front) -> None:
     """The log is public where the operator wants it; a key that was made up is answered there like any other."""
     found.introduce("known-desk")

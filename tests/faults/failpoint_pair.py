@@ -10,7 +10,7 @@ import time
 import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from lostid.commands.keys import make
 from lostid.ledger.apikeys import NewKey
@@ -43,6 +43,13 @@ class Pair:
     other: Host
     dsn: str
     reporter: str
+
+
+class Listens(Protocol):
+    """A host, or what stands before it."""
+
+    @property
+    def port(self) -> int: ...
 
 
 @dataclass
@@ -81,7 +88,7 @@ async def new_key(dsn: str) -> str:
         return (await make(conn, NewKey("live", "police", ("reporter", "checker"), "station-12", OFFICER)))[1]
 
 
-def send(host: Host, reporter: str, report: Report) -> Heard:
+def send(host: Listens, reporter: str, report: Report) -> Heard:
     connection = http.client.HTTPConnection("127.0.0.1", host.port, timeout=30)
     headers = {"Authorization": f"Bearer {reporter}", "Idempotency-Key": report.key, "Content-Type": "application/json"}
     try:
@@ -97,7 +104,7 @@ def send(host: Host, reporter: str, report: Report) -> Heard:
         connection.close()
 
 
-def send_until_answered(host: Host, reporter: str, report: Report) -> Heard:
+def send_until_answered(host: Listens, reporter: str, report: Report) -> Heard:
     """A caller who does not give up: 503 and a broken line mean that it has to ask again, and so does 409 while the
     ledger is still at what a dead worker has sent it."""
     until = time.monotonic() + 60

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -19,14 +20,27 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from lostid.commands.seed import people
 from lostid.secrets import load_or_make
 from lostid_client import verify_receipt
-from tests.faults.failpoint_pair import Heard, Host, Pair, Report, new_key, send, send_until_answered, status_of
+from tests.faults import failpoint_front
+from tests.faults.failpoint_pair import (
+    Heard,
+    Host,
+    Listens,
+    Pair,
+    Report,
+    new_key,
+    send,
+    send_until_answered,
+    status_of,
+)
 from tests.faults.failpoints import CRASH, HOLD, UNKNOWN, Point
 from tests.waiting import wait_for
 
 pytestmark = pytest.mark.timeout(300)  # starts four servers' worth of processes on a machine that may be busy
 BEFORE_THE_COMMIT = (Point.PARSED, Point.AUTHORISED)
 QUICK = (Point.COMMITTED, Point.FENCE_PASSED, Point.HALF_SENT)
+QUICK_BEHIND_THE_FRONT = (Point.COMMITTED, Point.HALF_SENT)
 """Each costs the start of a worker."""
+MOST_ASKED = 20
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +99,34 @@ def test_crash(pair: Pair, report: Report, point: Point) -> None:
     assert heard.body.startswith(first.body)
     assert bool(first.body) is (point is Point.HALF_SENT)
     one_of_each(pair, report, heard)
+
+
+@pytest.mark.parametrize(
+    "point", [pytest.param(p, marks=() if p in QUICK_BEHIND_THE_FRONT else pytest.mark.long) for p in Point]
+)
+def test_crash_behind_the_front(pair: Pair, numbers: Iterator[str], tmp_path: Path, point: Point) -> None:
+    """The recommended front asks the other host by itself. Only where half of the answer had left does the caller have
+    to ask again; in no case does anybody hear two things."""
+    pair.fails.wait_until_ready()
+    with failpoint_front.before(pair, tmp_path) as front:
+        wait_for(lambda: front.hosts_up() == 2, 30, "the front to see both hosts")
+        pair.fails.plans.make(point, CRASH)
+        report, heard = sent_through(front, pair, numbers, point)
+        if point is Point.HALF_SENT:
+            assert heard.status in (0, 503), heard
+            heard = send_until_answered(front, pair.reporter, report)
+        one_of_each(pair, report, heard)
+
+
+def sent_through(front: Listens, pair: Pair, numbers: Iterator[str], point: Point) -> tuple[Report, Heard]:
+    """The report that came to this point, and what was heard of it. The front takes either host."""
+    for _ in range(MOST_ASKED):
+        report = Report(next(numbers))
+        heard = send(front, pair.reporter, report)
+        if pair.fails.plans.taken(point):
+            return report, heard
+        assert heard.status == 201, heard
+    raise AssertionError(f"none of {MOST_ASKED} reports came to {point}")
 
 
 def test_asked_twice_at_once(pair: Pair, report: Report) -> None:
