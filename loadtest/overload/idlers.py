@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
+import os
 import select
 import socket
 import time
@@ -28,6 +29,7 @@ def idlers(port: int, silent: int = SILENT, dripping: int = DRIPPING) -> Iterato
 
 
 def _idle(port: int, silent: int, dripping: int) -> None:
+    os.nice(19)  # they stand for other machines: what they do themselves shall keep nobody on this one from the processor
     poll = select.epoll()
     open_: dict[int, tuple[socket.socket, bool]] = {}
 
