@@ -29,7 +29,7 @@ def idlers(port: int, silent: int = SILENT, dripping: int = DRIPPING) -> Iterato
 
 
 def _idle(port: int, silent: int, dripping: int) -> None:
-    os.nice(19)  # they stand for other machines: what they do themselves shall keep nobody on this one from the processor
+    os.nice(19)  # they stand for other machines: their own work shall keep nobody on this one from the processor
     poll = select.epoll()
     open_: dict[int, tuple[socket.socket, bool]] = {}
 
