@@ -149,14 +149,19 @@ class Front:
 
     def told(self, line: str, kind: int) -> dict[str, str]:
         """What HAProxy itself says of a line (kind 2) or of its host (4)."""
-        with socket.socket(socket.AF_UNIX) as admin:
-            admin.connect(str(self.admin))
-            admin.sendall(f"show stat {line} {kind} -1\n".encode())
-            told = b"".join(iter(lambda: admin.recv(65536), b"")).decode()
+        told = admin_says(self.admin, f"show stat {line} {kind} -1")
         names, values, *_ = [line.split(",") for line in told.splitlines()]
         return dict(zip(names, values, strict=True))
 
     admin: Path = Path()
+
+
+def admin_says(admin: Path, command: str) -> str:
+    """What HAProxy says to this on its own socket."""
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.connect(str(admin))
+        connection.sendall(f"{command}\n".encode())
+        return b"".join(iter(lambda: connection.recv(65536), b"")).decode()
 
 
 def begun(key: str, method: str = "POST", path: str = REPORT) -> bytes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ import pytest
 
 from overload import front
 from peers.contenders import Absent
+from tests.docs.fronting import admin_says
 from tests.faults.failpoint_pair import Pair
 from tests.serving import free_port
 from tests.waiting import wait_for
@@ -24,11 +24,7 @@ class Front:
 
     def hosts_up(self) -> int:
         """How many hosts the front asks."""
-        with socket.socket(socket.AF_UNIX) as admin:
-            admin.connect(str(self.admin))
-            admin.sendall(b"show stat control 4 -1\n")  # 4: of its servers
-            told = b"".join(iter(lambda: admin.recv(65536), b"")).decode()
-        return told.count(",UP,")
+        return admin_says(self.admin, "show stat control 4 -1").count(",UP,")  # 4: of its servers
 
 
 @contextmanager
