@@ -83,11 +83,11 @@ def test_rows_may_take_longer_than_anything_else(tmp_path: Path) -> None:
     """A host that is busy with the rows of an import is waited for; with anything else it is not."""
     usual = "    timeout server 30s\n    timeout check"
     with fronted(tmp_path, {usual: usual.replace("30s", "1s"), **CHANGES}) as found:
-        found.introduce("known-import")
+        found.introduce("known-import", "known-police")
         found.host.heard.clear()
         rows = found.raw(begun("known-import", "PUT", "/v1/imports/imp_1/rows"))
         heard_by_the_host(found, 1)
-        status, _, body = received(found.begin("known-import"))
+        status, _, body = received(found.begin("known-police"))
         assert (status, json.loads(body)["code"]) == (503, "ledger_unavailable")
         rows.sendall(b" " * 175_000)
         assert found.host.next() == "known-import"

@@ -22,9 +22,9 @@ class Front:
     port: int
     admin: Path
 
-    def hosts_up(self) -> int:
-        """How many hosts the front asks."""
-        return admin_says(self.admin, "show stat control 4 -1").count(",UP,")  # 4: of its servers
+    def hosts_ready(self) -> int:
+        """How many hosts have told the front so."""
+        return admin_says(self.admin, "show stat checks 4 -1").count(",L7OK,")  # 4: of its servers
 
 
 @contextmanager
