@@ -5,6 +5,7 @@ import http.server
 import queue
 import re
 import socket
+import subprocess
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -142,12 +143,16 @@ class Front:
         wait_for(lambda: not self.host.asked.empty(), 20, "the first one to be let through")
         for waiting, key in enumerate(keys[1:], 1):
             sent.append(self.send(key, path))
-            wait_for(lambda waiting=waiting: self.waiting(path) == waiting, 20, f"{waiting} to wait")  # type: ignore[misc]
+            self.await_waiting(waiting, path)
         return sent
 
-    def waiting(self, path: str = CHECK) -> int:
-        """How many wait in the line of this path."""
-        return int(self.told(LINES[path], 2)["qcur"])
+    def await_waiting(self, requests: int, path: str = CHECK) -> None:
+        """Until so many wait in the line of this path."""
+        wait_for(lambda: int(self.told(LINES[path], 2)["qcur"]) == requests, 20, f"{requests} to wait")
+
+    def await_down(self, line: str) -> None:
+        """Until this line has no host."""
+        wait_for(lambda: self.told(line, 4)["status"].startswith("DOWN"), 20, line)
 
     def told(self, line: str, kind: int) -> dict[str, str]:
         """What HAProxy itself says of a line (kind 2) or of its host (4)."""
@@ -191,8 +196,19 @@ def length_in(data: bytes) -> int:
 
 
 @contextlib.contextmanager
+def started(text: str, folder: Path) -> Iterator["subprocess.Popen[bytes]"]:
+    """HAProxy with this configuration. Where there is none the test is skipped."""
+    try:
+        front.program()
+    except Absent as absent:
+        pytest.skip(str(absent))
+    with front.started(text, folder) as process:
+        yield process
+
+
+@contextlib.contextmanager
 def fronted(folder: Path, changes: Mapping[str, str] = CHANGES) -> Iterator[Front]:
-    """A front before one such host. Where there is no HAProxy the test is skipped."""
+    """A front before one such host."""
     host = Host()
     server = Server(("127.0.0.1", 0), type("Bound", (Handler,), {"host": host}))
     threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -208,11 +224,7 @@ def fronted(folder: Path, changes: Mapping[str, str] = CHANGES) -> Iterator[Fron
 @contextlib.contextmanager
 def before(host_port: int, host: Host, folder: Path, changes: Mapping[str, str] = CHANGES) -> Iterator[Front]:
     """The same before whoever listens at this port, or nobody."""
-    try:
-        front.program()
-    except Absent as absent:
-        pytest.skip(str(absent))
     port = free_port()
-    with contextlib.ExitStack() as ends, front.started(front.plain(port, host_port, changes, folder), folder):
+    with contextlib.ExitStack() as ends, started(front.plain(port, host_port, changes, folder), folder):
         wait_for(lambda: (folder / "admin.sock").exists() and accepts(port), 20, "the front")
         yield Front(port, host, ends, folder / "admin.sock")

@@ -11,15 +11,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
-import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from overload import front
-from peers.contenders import Absent
 from tests.clients.desks import NEW, card
+from tests.docs.fronting import started
 from tests.serving import Server, free_port
 from tests.waiting import wait_for
 
@@ -77,11 +76,7 @@ def haproxy(server: Server, folder: Path) -> Iterator[Front]:
         "10.0.0.11:8080": f"127.0.0.1:{server.port}",
         "10.0.0.12:8080": f"127.0.0.1:{free_port()}",  # a host that is away
     }
-    try:
-        front.program()
-    except Absent as absent:
-        pytest.skip(str(absent))
-    with front.started(front.changed(changes, folder), folder) as process:
+    with started(front.changed(changes, folder), folder) as process:
         found = Front(port, process)
         wait_for(lambda: answers(found), 30, "the front")
         yield found

@@ -53,9 +53,9 @@ def test_a_key_is_one_however_its_header_is_written(found: Front) -> None:
     )
     for written in ways:
         found.send("", Authorization=written)
-    wait_for(lambda: found.waiting() == len(ways), 20, "all of them to wait")
+    found.await_waiting(len(ways))
     found.send("known-modest")
-    wait_for(lambda: found.waiting() == len(ways) + 1, 20, "the other to wait")
+    found.await_waiting(len(ways) + 1)
     assert [found.host.next() for _ in range(3)] == ["known-greedy", "known-modest", "known-greedy"]
 
 
@@ -81,7 +81,7 @@ def test_what_strangers_read_is_not_in_the_way_of_what_they_write(found: Front) 
         found.send("known-reader", "/v1/log/checkpoint", "GET")
     wait_for(lambda: found.host.asked.qsize() == 1 + 5, 20, "the readers to be let through")
     found.send("known-officer", REPORT)
-    wait_for(lambda: found.waiting(REPORT) == len(keys), 20, "the new one to wait with the others")
+    found.await_waiting(len(keys), REPORT)
 
 
 def test_what_anybody_may_read_makes_no_key_known(found: Front) -> None:
@@ -143,7 +143,7 @@ def test_who_has_gone_is_not_asked_for(found: Front) -> None:
     gone = found.fill(*["known-desk"] * 4, "known-other")[1:4]
     for connection in gone:
         connection.close()
-    wait_for(lambda: found.waiting() == 1, 20, "nobody but the other to wait")
+    found.await_waiting(1)
     assert [found.host.next() for _ in range(2)] == ["known-desk", "known-other"]
 
 
@@ -205,14 +205,14 @@ def test_no_line_waits_for_another(found: Front) -> None:
         found.send("known-police", path)
         assert found.host.asked.get(timeout=20) == "known-police"
     found.send("known-police", REPORT)
-    wait_for(lambda: found.waiting(REPORT) == 1, 20, "the second report to wait")
+    found.await_waiting(1, REPORT)
     assert received(found.send("known-auditor", "/v1/log/checkpoint", "GET"))[0] == 200
 
 
 def test_a_host_that_is_not_ready_is_left_by_all_lines(found: Front) -> None:
     found.host.ready = False
     for line in ("checks", "batches", "control", "reads", "partial"):
-        wait_for(lambda line=line: found.told(line, 4)["status"].startswith("DOWN"), 20, line)  # type: ignore[misc]
+        found.await_down(line)
     assert received(found.send("known-desk"))[0] == 503
 
 

@@ -7,11 +7,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import pytest
-
 from overload import front
-from peers.contenders import Absent
-from tests.docs.fronting import admin_says
+from tests.docs.fronting import admin_says, started
 from tests.faults.failpoint_pair import Pair
 from tests.serving import free_port
 from tests.waiting import wait_for
@@ -29,8 +26,7 @@ class Front:
 
 @contextmanager
 def before(pair: Pair, folder: Path) -> Iterator[Front]:
-    """Without TLS; nothing else is changed but places, users and how many connections there may be. Where there is no
-    HAProxy the test is skipped."""
+    """Without TLS; nothing else is changed but places, users and how many connections there may be."""
     port = free_port()
     changes = {
         "    maxconn 20000": "    maxconn 200",  # two descriptors each: more than a test's shell may have
@@ -38,10 +34,6 @@ def before(pair: Pair, folder: Path) -> Iterator[Front]:
         "10.0.0.11:8080": f"127.0.0.1:{pair.fails.port}",
         "10.0.0.12:8080": f"127.0.0.1:{pair.other.port}",
     }
-    try:
-        front.program()
-    except Absent as absent:
-        pytest.skip(str(absent))
-    with front.started(front.changed(changes, folder), folder):
+    with started(front.changed(changes, folder), folder):
         wait_for((folder / "admin.sock").exists, 20, "the front")
         yield Front(port, folder / "admin.sock")
